@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Locks every Python dependency with hashes; the files name no index host.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+local=(canary-gate gitops-policy inference-server model-pipeline)
+skip=(); for name in "${local[@]}"; do skip+=(--no-emit-package "$name"); done
+compile() {
+  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" "$@"
+}
+compile "${skip[@]}" service/pyproject.toml policy-tests/pyproject.toml pipeline/pyproject.toml \
+  gate/pyproject.toml play/pyproject.toml requirements/dev.in --output-file requirements/all.txt
+compile service/pyproject.toml --output-file service/requirements.txt
