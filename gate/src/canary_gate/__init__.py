@@ -1,0 +1,1 @@
+"""The canary gate: AnalysisTemplates evaluated as the controller does."""

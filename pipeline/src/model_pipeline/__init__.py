@@ -1,0 +1,1 @@
+"""Training and registration of the example model."""

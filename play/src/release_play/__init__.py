@@ -1,0 +1,1 @@
+"""Releases played on one machine."""

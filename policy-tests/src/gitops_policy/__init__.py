@@ -1,0 +1,1 @@
+"""Policies for Argo and Kustomize repositories."""
