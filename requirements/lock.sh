@@ -11,3 +11,4 @@ compile() {
 compile "${skip[@]}" service/pyproject.toml policy-tests/pyproject.toml pipeline/pyproject.toml \
   gate/pyproject.toml play/pyproject.toml requirements/dev.in --output-file requirements/all.txt
 compile service/pyproject.toml --output-file service/requirements.txt
+compile requirements/go.in --output-file requirements/go.txt

@@ -1,0 +1,62 @@
+# Everything a person wants from this repository is a target here; `make` lists them.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+PACKAGES := service policy-tests pipeline gate play
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: run
+run: $(READY) ## Render and lint every overlay, then play a good and a bad release
+	@$(BIN)/python tools/install.py kustomize schemas prometheus
+	@$(BIN)/release-play
+
+.PHONY: test
+test: $(READY) ## Run every test that needs no cluster
+	@$(BIN)/python tools/install.py kustomize schemas prometheus
+	@rm -f .coverage .coverage.*
+	@$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/coverage report
+
+.PHONY: lint
+lint: $(READY) ## Check format, types, YAML and workflows
+	@$(BIN)/python tools/install.py actionlint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	actionlint
+	$(BIN)/zizmor --offline --quiet .github
+
+.PHONY: format
+format: $(READY) ## Format the Python code and apply safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: tools
+tools: $(READY) ## Build every pinned command-line tool into .tools/bin
+	@$(BIN)/python tools/install.py kustomize schemas prometheus actionlint
+
+.PHONY: lock
+lock: $(READY) ## Lock the Python dependencies again, with hashes
+	@requirements/lock.sh
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .tools build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): requirements/all.txt $(PACKAGES:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.x")'
+	@echo "venv: installing $$(grep -c '==' $<) locked packages ..." >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=--editable ./%)
+	@touch $@

