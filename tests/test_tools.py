@@ -1,0 +1,93 @@
+"""The tool installer: builds once, names what failed, leaves nothing half-built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A tree with only the pins, as on a machine that has built nothing."""
+    shutil.copytree(
+        ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return tmp_path
+
+
+BARE_PATH = ":".join(p for p in os.environ["PATH"].split(":") if ".tools" not in p)
+
+
+def install(checkout: Path, *families: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = ":".join(p for p in os.environ["PATH"].split(":") if ".tools" not in p)
+    return subprocess.run(
+        [sys.executable, checkout / "tools" / "install.py", *families],
+        env={**os.environ, "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_an_unknown_family_is_misuse(checkout: Path) -> None:
+    result = install(checkout, "kustomise")
+    assert result.returncode == 2
+    assert "kustomise" in result.stderr
+
+
+def test_no_network_is_said_with_the_tool_and_what_to_do(checkout: Path) -> None:
+    cache = {"GOMODCACHE": str(checkout / "empty"), "GOPROXY": "off", "GOFLAGS": "-modcacherw"}
+    result = install(checkout, "kustomize", **cache)
+    assert result.returncode == 1
+    assert "building kustomize 5.8.1 failed" in result.stderr
+    assert "Check the network" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list((checkout / ".tools" / "bin").iterdir())
+
+
+def test_a_second_install_builds_nothing(checkout: Path) -> None:
+    first = install(checkout, "schemas")
+    assert first.returncode == 0, first.stderr
+    assert "custom resource schemas written" in first.stderr
+    second = install(checkout, "schemas")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+
+
+def test_a_changed_pin_is_installed_again(checkout: Path) -> None:
+    assert install(checkout, "schemas").returncode == 0
+    sources = checkout / "tools" / "schemas" / "sources.toml"
+    sources.write_text(sources.read_text() + "\n# another look\n")
+    assert "schemas written" in install(checkout, "schemas").stderr
+
+
+def test_a_tool_of_the_machine_in_the_pinned_version_is_used_as_it_is(checkout: Path) -> None:
+    machine = checkout / "machine"
+    machine.mkdir()
+    own = machine / "kustomize"
+    own.write_text("#!/bin/sh\necho v5.8.1\n")
+    own.chmod(0o755)
+    result = install(checkout, "kustomize", PATH=f"{machine}:/usr/bin:/bin")
+    assert result.returncode == 0, result.stderr
+    assert "found on this machine" in result.stderr
+    assert (checkout / ".tools" / "bin" / "kustomize").resolve() == own.resolve()
+
+
+def test_a_tool_of_the_machine_in_another_version_is_not_used(checkout: Path) -> None:
+    machine = checkout / "machine"
+    machine.mkdir()
+    own = machine / "kustomize"
+    own.write_text("#!/bin/sh\necho v5.8.10\n")
+    own.chmod(0o755)
+    offline = {"GOPROXY": "off", "GOMODCACHE": str(checkout / "empty"), "GOFLAGS": "-modcacherw"}
+    path = f"{machine}:{BARE_PATH}"
+    result = install(checkout, "kustomize", **{**offline, "PATH": path})
+    assert result.returncode == 1
+    assert "building kustomize" in result.stderr
