@@ -26,10 +26,9 @@ BARE_PATH = ":".join(p for p in os.environ["PATH"].split(":") if ".tools" not in
 
 
 def install(checkout: Path, *families: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    path = ":".join(p for p in os.environ["PATH"].split(":") if ".tools" not in p)
     return subprocess.run(
         [sys.executable, checkout / "tools" / "install.py", *families],
-        env={**os.environ, "PATH": path, **environment},
+        env={**os.environ, "PATH": BARE_PATH, **environment},
         capture_output=True,
         text=True,
         timeout=120,
