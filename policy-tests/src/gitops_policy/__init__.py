@@ -1,1 +1,32 @@
 """Policies for Argo and Kustomize repositories."""
+
+from gitops_policy.build import Build, render
+from gitops_policy.config import Config, ConfigError
+from gitops_policy.engine import lint
+from gitops_policy.findings import Exempted, Finding, Origin, Report, ResourceId, Severity
+from gitops_policy.kustomization import RenderError
+from gitops_policy.manifests import ManifestError
+from gitops_policy.model import Document
+from gitops_policy.registry import Rule, rule, rules
+from gitops_policy.world import Workspace
+
+__all__ = [
+    "Build",
+    "Config",
+    "ConfigError",
+    "Document",
+    "Exempted",
+    "Finding",
+    "ManifestError",
+    "Origin",
+    "RenderError",
+    "Report",
+    "ResourceId",
+    "Rule",
+    "Severity",
+    "Workspace",
+    "lint",
+    "render",
+    "rule",
+    "rules",
+]

@@ -1,0 +1,89 @@
+"""Running a rule's own cases: `cases/<rule>/{pass,fail}-*`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitops_policy.build import (
+    Build,
+    build_files,
+    build_kustomization,
+    is_kustomization,
+    manifest_files,
+)
+from gitops_policy.config import Config
+from gitops_policy.engine import lint
+from gitops_policy.findings import Report
+from gitops_policy.world import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One example of a rule: a manifest file, or a folder that stands for a repository.
+
+    `expected` holds `Kind/name pointer` lines, sorted; it is empty for a passing case.
+    """
+
+    rule: str
+    path: Path
+    expected: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def passes(self) -> bool:
+        """Whether the rule must find nothing here."""
+        return self.path.name.startswith("pass-")
+
+
+def cases(folder: Path) -> Iterator[Case]:
+    """Yield every case under `folder`, in order."""
+    for path in sorted(folder.glob("*/*")):
+        if path.name.startswith(("pass-", "fail-")):
+            yield _case(path)
+
+
+def _case(path: Path) -> Case:
+    notes = path / "expect.txt" if path.is_dir() else path
+    expected, settings = [], {}
+    for line in notes.read_text().splitlines() if notes.exists() else ():
+        if line.startswith("# expect: "):
+            expected.append(line.removeprefix("# expect: ").strip())
+        elif line.startswith("# config: "):
+            settings = json.loads(line.removeprefix("# config: "))
+    return Case(path.parent.name, path, tuple(sorted(expected)), settings)
+
+
+def run_case(case: Case) -> Report:
+    """Lint a case with its one rule (`# config:` holds further settings as JSON)."""
+    settings = {name: _typed(value) for name, value in case.settings.items()}
+    config = Config(only=(case.rule,), **settings)
+    root = case.path if case.path.is_dir() else case.path.parent
+    workspace = Workspace(root) if case.path.is_dir() else None
+    return lint(_build(case.path), config, workspace=workspace)
+
+
+def found(report: Report) -> tuple[str, ...]:
+    """Return the findings of a report in the form of `Case.expected`."""
+    return tuple(
+        sorted(
+            f"{f.resource.kind}/{f.resource.name} {f.pointer}".strip() if f.resource else "build"
+            for f in report.findings
+        )
+    )
+
+
+def _build(path: Path) -> Build:
+    if not path.is_dir():
+        return build_files([path])
+    if is_kustomization(path):
+        return build_kustomization(path)
+    own = next((p for p in (path / "overlay",) if is_kustomization(p)), None)
+    return build_kustomization(own) if own else build_files(manifest_files(path))
+
+
+def _typed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

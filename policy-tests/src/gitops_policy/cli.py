@@ -1,0 +1,164 @@
+"""The command `gitops-policy`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from gitops_policy.build import (
+    Build,
+    build_files,
+    build_many,
+    build_sources,
+    is_kustomization,
+    manifest_files,
+    repository,
+)
+from gitops_policy.config import FAIL_ON, PROFILES, Config, ConfigError
+from gitops_policy.engine import lint
+from gitops_policy.findings import Report, Severity, merge
+from gitops_policy.kustomization import shown
+from gitops_policy.manifests import ManifestError, read_text
+from gitops_policy.output import Text, as_json
+from gitops_policy.world import Workspace
+
+CLEAN, FINDINGS, UNREADABLE, CRASHED = 0, 1, 2, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _lint(options)
+    except (ManifestError, ConfigError) as error:
+        print(f"gitops-policy: {error}", file=sys.stderr)
+        return UNREADABLE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREADABLE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gitops-policy",
+        description="Checks Argo and Kustomize repositories on their rendered manifests.",
+        epilog="exit status: 0 clean; 1 findings; 2 misuse or unreadable input; 3 a rule crashed",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    lint_parser = commands.add_parser("lint", help="check overlays, folders or files")
+    add = lint_parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="a kustomization, a folder or file, or -")
+    add("--format", choices=("text", "json"), default="text")
+    add("--profile", choices=PROFILES, default="recommended")
+    add("--only", action="append", default=[], metavar="RULE", help="this rule only; repeatable")
+    add("--skip", action="append", default=[], metavar="RULE", help="not this rule; repeatable")
+    add("--fail-on", choices=FAIL_ON, default="error", help="lowest severity that exits 1")
+    add("--kubernetes-version", default="1.36", metavar="X.Y")
+    add("--registry", action="append", default=[], metavar="PREFIX", help="allowed image registry")
+    add("--schemas", type=Path, metavar="FOLDER", help="CRD schemas (default: .tools/schemas)")
+    add("--exemptions", type=Path, metavar="FILE", help="ledger of exemptions")
+    return parser
+
+
+def _lint(options: argparse.Namespace) -> int:
+    config = Config(
+        profile=options.profile,
+        only=tuple(options.only),
+        skip=tuple(options.skip),
+        kubernetes_version=options.kubernetes_version,
+        fail_on=options.fail_on,
+        registries=tuple(options.registry),
+        schemas=options.schemas,
+        exemptions=options.exemptions,
+    )
+    reports, failures = check(options.paths, config)
+    if options.format == "json":
+        print(as_json(reports))
+    else:
+        print(Text(colour=_wants_colour()).render(reports))
+    for failure in failures:
+        print(f"gitops-policy: {failure}", file=sys.stderr)
+    return _status(merge(reports.values()), config, failures)
+
+
+def check(paths: Iterable[str], config: Config) -> tuple[dict[str, Report], list[ManifestError]]:
+    """Lint everything under `paths`; returns a report per build and what could not be read."""
+    reports: dict[str, Report] = {}
+    failures: list[ManifestError] = []
+    workspaces: dict[Path, Workspace] = {}
+    for build, root in _builds(paths):
+        if isinstance(build, ManifestError):
+            failures.append(build)
+            continue
+        workspace = workspaces.setdefault(root, Workspace(root))
+        workspace.add(build)
+        reports[build.name] = lint(build, config, workspace=workspace)
+    return reports, failures
+
+
+def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]]:
+    plain: list[tuple[str, list[Path]]] = []
+    folders: list[Path] = []
+    for name in paths:
+        path = Path(name)
+        if name == "-":
+            yield _standard_input(), Path.cwd()
+        elif is_kustomization(path):
+            folders.append(path)
+        elif path.is_dir():
+            overlays, files = _contents(path)
+            folders += overlays
+            if not overlays and not files:
+                yield ManifestError("no manifests in this folder", shown(path)), path
+            elif files:
+                plain.append((name, files))
+        else:
+            plain.append((name, [path]))
+    for folder, build in zip(folders, build_many(folders), strict=True):
+        yield build, repository(folder)
+    for name, files in plain:
+        yield _files(name, files), repository(Path(name))
+
+
+def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Split a folder into the kustomizations in it and the files that belong to none."""
+    files = manifest_files(folder)
+    overlays = sorted({file.parent for file in files if is_kustomization(file.parent)})
+    loose = [f for f in files if not any(o in f.parents for o in overlays)]
+    tops = [o for o in overlays if not any(other in o.parents for other in overlays)]
+    return tops, loose
+
+
+def _files(name: str, files: list[Path]) -> Build | ManifestError:
+    try:
+        return build_files(files, name)
+    except ManifestError as error:
+        return error
+
+
+def _standard_input() -> Build | ManifestError:
+    try:
+        return build_sources(read_text(sys.stdin.buffer.read(), "(standard input)"), "-")
+    except ManifestError as error:
+        return error
+
+
+def _wants_colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _status(report: Report, config: Config, failures: list[ManifestError]) -> int:
+    if failures:
+        return UNREADABLE
+    if report.errors:
+        return CRASHED
+    if config.fail_on == "never":
+        return CLEAN
+    return FINDINGS if report.at_least(Severity[config.fail_on]) else CLEAN
+
+
+if __name__ == "__main__":
+    sys.exit(main())

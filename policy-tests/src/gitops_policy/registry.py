@@ -1,0 +1,101 @@
+"""The rules: one decorated generator function each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import signature
+from pkgutil import iter_modules
+from typing import Any
+
+from gitops_policy.findings import Severity
+from gitops_policy.model import Problem
+
+PODS = "pods"
+CONTAINERS = "containers"
+EVERY = "every object"
+BUILD = "build"
+
+Check = Callable[..., Iterator[Problem]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: what it demands, why, of which subjects, and its names elsewhere.
+
+    `kinds` is `PODS`, `CONTAINERS`, `EVERY`, `BUILD` or a tuple of `group/Kind`; it decides
+    what the check is called with: a Pod, a Container, a Resource, or the World once.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    rationale: str
+    references: tuple[str, ...]
+    kinds: str | tuple[str, ...]
+    known_as: tuple[str, ...]
+    default: bool
+    check: Check
+
+    def answers_to(self, name: str) -> bool:
+        """Say whether `name` is this rule's id or a name of it in another tool."""
+        return name == self.id or name in self.known_as
+
+
+_RULES: dict[str, Rule] = {}
+
+
+def rule(
+    *,
+    id: str,  # noqa: A002
+    title: str,
+    severity: str,
+    rationale: str,
+    references: Iterable[str],
+    kinds: str | Iterable[str],
+    known_as: Iterable[str] = (),
+    default: bool = True,
+) -> Callable[[Check], Check]:
+    """Register the decorated generator function as a rule.
+
+    The function takes (subject) or (subject, world) and yields `Problem`s, which
+    `subject.problem(...)` makes.
+    `default=False` leaves the rule out unless the profile `strict` or `only` names it.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", id) or len(id) > 50:
+        raise ValueError(f"rule id {id!r} must be kebab-case, at most 50 characters")
+    if id in _RULES:
+        raise ValueError(f"rule id {id!r} is taken")
+
+    def register(check: Check) -> Check:
+        _RULES[id] = Rule(
+            id=id,
+            title=title,
+            severity=Severity[severity],
+            rationale=rationale,
+            references=tuple(references),
+            kinds=kinds if isinstance(kinds, str) else tuple(kinds),
+            known_as=tuple(known_as),
+            default=default,
+            check=check if len(signature(check).parameters) > 1 else _without_world(check),
+        )
+        return check
+
+    return register
+
+
+def _without_world(check: Check) -> Check:
+    def call(subject: Any, _world: Any) -> Iterator[Problem]:
+        return check(subject)
+
+    return call
+
+
+def rules() -> tuple[Rule, ...]:
+    """Return every known rule in the order of its id; imports the rule modules on first use."""
+    package = import_module("gitops_policy.rules")
+    for module in iter_modules(package.__path__):
+        import_module(f"gitops_policy.rules.{module.name}")
+    return tuple(_RULES[name] for name in sorted(_RULES))

@@ -1,0 +1,68 @@
+"""What a rule may look at besides its own subject."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from gitops_policy.build import Build, build_kustomization, is_kustomization
+from gitops_policy.config import Config
+from gitops_policy.kustomization import RenderError
+from gitops_policy.model import Index, Resource
+from gitops_policy.pods import Container, Pod, pods, pods_of
+
+
+class Workspace:
+    """A repository on disk; renders other kustomizations of it once, on demand."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._builds: dict[Path, Build | None] = {}
+
+    def add(self, build: Build) -> None:
+        """Remember a build that was rendered already."""
+        if build.path:
+            self._builds[build.path] = build
+
+    def build(self, path: str | Path) -> Build | None:
+        """Return the render of a folder of the repository; None where it cannot be rendered."""
+        folder = (self.root / path).resolve()
+        if folder not in self._builds:
+            try:
+                found = build_kustomization(folder) if is_kustomization(folder) else None
+            except RenderError:
+                found = None
+            self._builds[folder] = found
+        return self._builds[folder]
+
+
+class World:
+    """One build, indexed, with the settings of the run.
+
+    `workspace` is the repository around the build, None for documents out of nowhere.
+    """
+
+    def __init__(self, build: Build, config: Config, workspace: Workspace | None) -> None:
+        self.build = build
+        self.config = config
+        self.workspace = workspace
+        self.index = Index(build.documents, build.namespace)
+
+    @property
+    def environment(self) -> str | None:
+        """dev, staging, production, or None where the path does not say."""
+        return self.config.environment or self.build.environment
+
+    @cached_property
+    def pods(self) -> list[Pod]:
+        """Every pod template of the build, each once."""
+        return [pod for resource in self.index.resources for pod in pods(resource)]
+
+    @cached_property
+    def containers(self) -> list[Container]:
+        """Every container of every pod template."""
+        return [container for pod in self.pods for container in pod.containers]
+
+    def pods_of(self, resource: Resource) -> list[Pod]:
+        """Return the pods an object runs; a Rollout's workloadRef is followed."""
+        return pods_of(resource, self.index)
