@@ -1,0 +1,46 @@
+"""The command `inference-server`."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from inference_server import __version__, settings
+
+USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve models, or fetch one; the exit status says how it went."""
+    options = _parser().parse_args(arguments)
+    return _serve(options)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="inference-server", description="Serve ONNX models by the Open Inference Protocol."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    settings.add_options(parser)
+    return parser
+
+
+def _serve(options: object) -> int:
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # ours is made per run
+    try:
+        chosen = settings.load(options)  # type: ignore[arg-type]
+    except settings.InvalidSettingsError as error:
+        print(f"inference-server: invalid setting\n{error}", file=sys.stderr)
+        return USAGE
+    from inference_server.keys import KeyFileError
+    from inference_server.serve import CannotListenError, serve
+
+    try:
+        serve(chosen)
+    except CannotListenError as error:
+        print(f"inference-server: {error}", file=sys.stderr)
+        return 1
+    except KeyFileError as error:
+        print(f"inference-server: {error}", file=sys.stderr)
+        return USAGE
+    return 0

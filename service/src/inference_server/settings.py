@@ -1,0 +1,121 @@
+"""Settings of the server: each one a command option and an environment variable."""
+
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class InvalidSettingsError(Exception):
+    """A setting that cannot be used; the message names it."""
+
+
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"],
+    BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+]
+
+
+class Settings(BaseSettings):
+    """What a deployment may choose; `PORT=80` and `--port 80` say the same."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    model_repository: Path = Field(
+        Path("/models"), description="folder of <model>/<version>/model.onnx"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    workers: int = Field(1, ge=1, le=64, description="server processes")
+    log_level: LogLevel = Field("info", description="debug, info, warning or error")
+    log_sample_rate: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="part of the requests that is logged; server errors always are",
+    )
+    require_gpu: bool = Field(False, description="never be ready with a model on the CPU")
+    drain_seconds: float = Field(
+        5, ge=0, le=600, description="time to go on serving, not ready, after SIGTERM"
+    )
+    shutdown_seconds: int = Field(
+        30, ge=1, le=600, description="time for requests in flight after the drain"
+    )
+    max_body_bytes: int = Field(16 * 2**20, ge=1, description="largest request body")
+    max_in_flight: int = Field(
+        128, ge=1, description="inferences that run or wait; beyond it the answer is 429"
+    )
+    inference_threads: int = Field(1, ge=1, le=64, description="inferences that run at once")
+    intra_op_threads: int | None = Field(
+        None, ge=1, le=256, description="threads inside one inference (default: the CPU quota)"
+    )
+    api_key_hashes_file: Path | None = Field(
+        None, description="file of client:sha256 lines, or a folder with one file per client"
+    )
+    model_name: str | None = Field(None, description="model that must be served")
+    model_version: int | None = Field(None, ge=1, description="its version")
+    model_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="its sha256; another one is never ready"
+    )
+
+    @field_validator("model_repository")
+    @classmethod
+    def _is_a_folder(cls, value: Path) -> Path:
+        if not value.is_dir():
+            raise ValueError(f"{value} is no folder")
+        return value
+
+    @field_validator("api_key_hashes_file")
+    @classmethod
+    def _exists(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.exists():
+            raise ValueError(f"{value} does not exist")
+        return value
+
+    @model_validator(mode="after")
+    def _expectation_is_whole(self) -> Self:
+        expected = (self.model_name, self.model_version, self.model_sha256)
+        if any(part is None for part in expected) and any(part is not None for part in expected):
+            raise ValueError("MODEL_NAME, MODEL_VERSION and MODEL_SHA256 go together")
+        return self
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Give the parser one option per setting; an option not given leaves no attribute value."""
+    for name, field in Settings.model_fields.items():
+        option = "--" + name.replace("_", "-")
+        text = f"{field.description} (environment: {name.upper()}; default: {field.default})"
+        if field.annotation is bool:
+            parser.add_argument(option, action=BooleanOptionalAction, default=None, help=text)
+        else:
+            parser.add_argument(option, metavar="VALUE", default=None, help=text)
+
+
+def load(options: Namespace) -> Settings:
+    """Settings from options, then environment, then defaults.
+
+    Raises InvalidSettingsError that names every wrong setting.
+    """
+    given = {
+        name: value
+        for name in Settings.model_fields
+        if (value := getattr(options, name, None)) is not None
+    }
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise InvalidSettingsError("\n".join(_explain(error))) from None
+
+
+def _explain(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        reason = problem["msg"].removeprefix("Value error, ")
+        if problem["loc"]:
+            name = str(problem["loc"][0])
+            option = "--" + name.replace("_", "-")
+            reason = f"{option} ({name.upper()}): {reason}, got {str(problem['input'])[:80]!r}"
+        lines.append(reason)
+    return lines
