@@ -9,7 +9,7 @@ from model_pipeline import dataset as data
 from model_pipeline import evaluation, onnx_model, registry, training
 from model_pipeline.errors import GateError, PipelineError
 from model_pipeline.lineage import training_git_sha
-from model_pipeline.release_file import ModelRelease
+from model_pipeline.release_file import ModelRelease, check_value
 
 DEFAULT_NAME = "breast-cancer"
 DEFAULT_TRACKING_URI = "sqlite:///build/mlflow/mlflow.db"
@@ -50,6 +50,7 @@ def train(
 
     Raises GateError where the model may not be registered, else PipelineError.
     """
+    _check_early(config.name, config.release_file)
     git_sha = training_git_sha(config.git_sha, progress)
     rows = data.load() if dataset is None else dataset
     progress(
@@ -97,6 +98,9 @@ def register_model(
 
     Raises PipelineError where the file is no ONNX model of the contract.
     """
+    _check_early(name, release_file)
+    version = dataset_version or data.read_pin()["version"]
+    check_value("DATASET_VERSION", version, "dataset version")
     sha = training_git_sha(git_sha, progress)
     try:
         content = path.read_bytes()
@@ -106,7 +110,7 @@ def register_model(
         registry.Registry(tracking_uri),
         onnx_model.check_contract(content, str(path)),
         name=name,
-        dataset_version=dataset_version or data.read_pin()["version"],
+        dataset_version=version,
         git_sha=sha,
         parameters={"imported_from": path.name},
         metrics={},
@@ -115,6 +119,13 @@ def register_model(
     if release_file is not None:
         release.write(release_file)
     return release
+
+
+def _check_early(name: str, release_file: Path | None) -> None:
+    """What would otherwise fail only after a version is registered."""
+    check_value("MODEL_NAME", name, "name")
+    if release_file is not None and not release_file.parent.is_dir():
+        raise PipelineError(f"{release_file}: its folder does not exist: create it first")
 
 
 def _measure(model: bytes, rows: data.Dataset) -> evaluation.Metrics:

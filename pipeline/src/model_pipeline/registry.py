@@ -37,16 +37,16 @@ class Registry:
         """`sqlite:///PATH` (created where missing) or `http(s)://HOST:PORT`."""
         self.tracking_uri = tracking_uri
         self._artifacts: str | None = None
-        if tracking_uri.startswith(_EMBEDDED):
-            database = Path(tracking_uri.removeprefix(_EMBEDDED)).resolve()
-            database.parent.mkdir(parents=True, exist_ok=True)
-            self.tracking_uri = f"{_EMBEDDED}{database}"
-            self._artifacts = (database.parent / "artifacts").as_uri()
-        elif not tracking_uri.startswith(("http://", "https://")):
+        if not tracking_uri.startswith((_EMBEDDED, "http://", "https://")):
             raise PipelineError(
                 f"tracking URI {tracking_uri!r}: must be sqlite:///PATH or http(s)://HOST:PORT"
             )
         with self._reported():
+            if tracking_uri.startswith(_EMBEDDED):
+                database = Path(tracking_uri.removeprefix(_EMBEDDED)).resolve()
+                database.parent.mkdir(parents=True, exist_ok=True)
+                self.tracking_uri = f"{_EMBEDDED}{database}"
+                self._artifacts = (database.parent / "artifacts").as_uri()
             self._mlflow = _import_mlflow()
             self._client = self._mlflow.MlflowClient(self.tracking_uri)
 

@@ -10,6 +10,7 @@ from model_pipeline.errors import PipelineError
 
 _NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _VERSION = r"[1-9][0-9]{0,17}"
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 _URI = re.compile(
     rf"models:/{_NAME}/(?P<registered>{_VERSION})"
     rf"|oci://[^\s:@]+(?::[0-9]+/[^\s:@]+)?:(?P<tag>{_VERSION})(?:@sha256:[0-9a-f]{{64}})?"
@@ -37,7 +38,7 @@ _KEYS: dict[str, tuple[re.Pattern[str], str]] = {
     "TRAINING_GIT_SHA": (re.compile(r"[0-9a-f]{40}"), "a full commit id of 40 hex digits"),
     "EXPECTED_SHIFT": (re.compile(r"true|false"), "true or false"),
     "EXPECTED_SHIFT_REASON": (
-        re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,198}[^\s\x00-\x1f\x7f])?"),
+        re.compile(rf"[^\s{_CONTROL}](?:[^{_CONTROL}]{{0,198}}[^\s{_CONTROL}])?"),
         "one line of text, 1 to 200 characters",
     ),
 }
@@ -63,7 +64,8 @@ class ModelRelease:
     expected_shift_reason: str | None = None
 
     def __post_init__(self) -> None:
-        parse_env(self.to_env(), "ModelRelease")
+        if parse_env(self.to_env(), "ModelRelease") != self:
+            raise ReleaseFileError(f"ModelRelease: a value is not one line of its type: {self}")
 
     def to_env(self) -> str:
         """The file's text: the contract's keys, in the contract's order."""
@@ -103,6 +105,13 @@ class ModelRelease:
             raise PipelineError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def check_value(key: str, value: str, where: str) -> None:
+    """Raise ReleaseFileError, beginning with `where`, if `key` may not have this value."""
+    pattern, wanted = _KEYS[key]
+    if not pattern.fullmatch(value):
+        raise ReleaseFileError(f"{where}: {key}={value!r}: must be {wanted}")
+
+
 def parse_env(text: str, source: str = "model-release.env") -> ModelRelease:
     """Read a `model-release.env`; raises ReleaseFileError with `source`, line and remedy."""
     values: dict[str, str] = {}
@@ -128,9 +137,7 @@ def _read_line(line: str, where: str) -> tuple[str, str]:
         raise ReleaseFileError(f"{where}: {line!r} is not KEY=VALUE")
     if key not in _KEYS:
         raise ReleaseFileError(f"{where}: unknown key {key!r}; known are {', '.join(_KEYS)}")
-    pattern, wanted = _KEYS[key]
-    if not pattern.fullmatch(value):
-        raise ReleaseFileError(f"{where}: {key}={value!r}: must be {wanted}")
+    check_value(key, value, where)
     return key, value
 
 

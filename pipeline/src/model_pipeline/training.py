@@ -7,7 +7,7 @@ from typing import Any
 from model_pipeline.dataset import Dataset
 
 HIDDEN_UNITS = 16
-ALPHAS = (0.3, 1.0, 3.0, 10.0)
+ALPHAS = (1.0, 3.0, 10.0, 30.0)
 MAX_ITERATIONS = 300
 
 

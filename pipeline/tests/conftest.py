@@ -1,0 +1,77 @@
+"""One fitted model, one embedded registry and one real MLflow server for all tests."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from model_pipeline import dataset, onnx_model, training
+
+START_LIMIT_SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def rows() -> dataset.Dataset:
+    return dataset.load()
+
+
+@pytest.fixture(scope="session")
+def fitted(rows: dataset.Dataset) -> training.Fitted:
+    return training.fit(rows, seed=0)
+
+
+@pytest.fixture(scope="session")
+def model(fitted: training.Fitted, rows: dataset.Dataset) -> bytes:
+    return onnx_model.export(fitted.estimator, "breast-cancer", rows.feature_names)
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/new/mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+            + ["--port", str(port), "--workers", "1"]
+            + ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+            + ["--artifacts-destination", str(folder / "artifacts")],
+            cwd=folder,
+            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_healthy(process, address, folder / "log")
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def _wait_until_healthy(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
+    deadline = time.monotonic() + START_LIMIT_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:
+                assert answer.status == 200
+                return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise AssertionError(f"MLflow did not start: {log.read_text()}")
