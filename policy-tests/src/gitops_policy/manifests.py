@@ -95,16 +95,11 @@ def read_text(data: bytes | str, name: str) -> list[Source]:
     """Read every document of a YAML text; `name` stands in messages for the file."""
     if len(data) > MAX_BYTES:
         raise ManifestError(f"larger than {MAX_BYTES // 2**20} MiB; split it", name)
-    if isinstance(data, bytes):
-        try:
-            data = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data[: error.start].count(b"\n") + 1
-            raise ManifestError("not UTF-8 text; is it a binary file?", name, line) from None
+    content = data if isinstance(data, str) else _decoded(data, name)
     try:
-        return list(_documents(data, name))
+        return list(_documents(content, name))
     except yaml.reader.ReaderError as error:
-        line = str(data)[: error.position].count("\n") + 1
+        line = content[: error.position].count("\n") + 1
         raise ManifestError("holds control characters; is it a binary file?", name, line) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -112,6 +107,14 @@ def read_text(data: bytes | str, name: str) -> list[Source]:
         raise ManifestError(reason, name, mark.line + 1 if mark else None) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ManifestError(f"is no valid YAML: {error}", name) from None
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ManifestError("not UTF-8 text; is it a binary file?", name, line) from None
 
 
 def _documents(data: str, name: str) -> Iterator[Source]:

@@ -22,13 +22,10 @@ _DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
     rationale="A tag can be moved; a digest names the bytes that were tested and signed.",
     references=["https://kubernetes.io/docs/concepts/containers/images/#image-names"],
     kinds=CONTAINERS,
-    known_as=[
-        "checkov:CKV_K8S_43",
-        "kubescape:C-0306",
-        "datree:CONTAINERS_MISSING_IMAGE_VALUE_DIGEST",
-        "kyverno:require-image-checksum",
-        "gatekeeper:k8simagedigests",
-    ],
+    known_as=(
+        "checkov:CKV_K8S_43 kubescape:C-0306 datree:CONTAINERS_MISSING_IMAGE_VALUE_DIGEST "
+        "kyverno:require-image-checksum gatekeeper:k8simagedigests"
+    ),
 )
 def image_digest(container: Container, world: World) -> Iterator[Problem]:
     """Every image ends in `@sha256:` and 64 hexadecimal digits."""
