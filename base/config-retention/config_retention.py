@@ -10,9 +10,10 @@ import ssl
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPSHandler, OpenerDirector, Request, build_opener
 
@@ -43,7 +44,7 @@ def leftovers(
 ) -> list[Manifest]:
     """Return the ConfigMaps, oldest first, that are old enough and that no owner refers to.
 
-    `owners` are Rollouts and ReplicaSets: whatever has a pod template under `spec.template`.
+    `owners` are Rollouts and ReplicaSets: both hold a pod template under `spec.template`.
     """
     used = {name for owner in owners for name in referenced(owner["spec"]["template"]["spec"])}
     found = [
@@ -73,12 +74,18 @@ class Cluster:
         answer = self._send("GET", f"/{group}/namespaces/{self._namespace}/{plural}{query}")
         return list(answer["items"])
 
-    def delete_config_map(self, config_map: Manifest) -> None:
-        """Delete it, unless it changed since it was listed: the server then answers 409."""
+    def delete_config_map(self, config_map: Manifest) -> bool:
+        """Delete it; False if it changed (409) or went (404) since it was listed."""
         metadata = config_map["metadata"]
         path = f"/api/v1/namespaces/{self._namespace}/configmaps/{quote(metadata['name'], safe='')}"
         unchanged = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
-        self._send("DELETE", path, {"preconditions": unchanged})
+        try:
+            self._send("DELETE", path, {"preconditions": unchanged})
+        except HTTPError as error:
+            if error.code not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
+                raise
+            return False
+        return True
 
     def _send(self, method: str, path: str, body: Manifest | None = None) -> Manifest:
         request = Request(  # noqa: S310 - the address is the API server's
@@ -92,7 +99,10 @@ class Cluster:
 
 
 def remove_leftovers(cluster: Cluster, now: datetime) -> list[str]:
-    """Delete what `leftovers` finds; return the names."""
+    """Delete what `leftovers` finds; return the names.
+
+    Raises LookupError where nothing could be a reference, OSError when the server refuses.
+    """
     config_maps = cluster.items("api/v1", "configmaps", SELECTOR)
     owners = [
         *cluster.items("apis/apps/v1", "replicasets"),
@@ -101,25 +111,36 @@ def remove_leftovers(cluster: Cluster, now: datetime) -> list[str]:
     if not owners:
         # An empty answer is a wrong namespace or a missing right, never a reason to delete all.
         raise LookupError("no ReplicaSet and no Rollout in the namespace: nothing is deleted")
-    removed = leftovers(config_maps, owners, now)
-    for config_map in removed:
-        cluster.delete_config_map(config_map)
-    return [config_map["metadata"]["name"] for config_map in removed]
+    return [
+        config_map["metadata"]["name"]
+        for config_map in leftovers(config_maps, owners, now)
+        if cluster.delete_config_map(config_map)
+    ]
+
+
+def connect(credentials: Path = CREDENTIALS) -> Cluster:
+    """Return the cluster that this pod runs in, seen with the pod's own service account.
+
+    Raises KeyError for a variable and OSError for a file that a pod would have.
+    """
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    context = ssl.create_default_context(cafile=str(credentials / "ca.crt"))
+    return Cluster(
+        f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        os.environ["NAMESPACE"],
+        (credentials / "token").read_text().strip(),
+        build_opener(HTTPSHandler(context=context)),
+    )
 
 
 def main() -> int:
-    """Run once with the pod's own service account; 0 when every leftover is gone."""
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-    context = ssl.create_default_context(cafile=str(CREDENTIALS / "ca.crt"))
-    cluster = Cluster(
-        f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
-        os.environ["NAMESPACE"],
-        (CREDENTIALS / "token").read_text(),
-        build_opener(HTTPSHandler(context=context)),
-    )
+    """Run once; 0 when every leftover is gone, 1 with the reason on stderr."""
     try:
-        removed = remove_leftovers(cluster, datetime.now(UTC))
-    except (URLError, TimeoutError, LookupError) as error:
+        removed = remove_leftovers(connect(), datetime.now(UTC))
+    except KeyError as error:
+        print(f"config-retention: {error.args[0]} is not set; run this in a pod", file=sys.stderr)
+        return 1
+    except (LookupError, OSError) as error:
         print(f"config-retention: {error}", file=sys.stderr)
         return 1
     for name in removed:
