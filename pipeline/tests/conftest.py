@@ -44,14 +44,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
+    uncovered = {key: value for key, value in os.environ.items() if "COVERAGE" not in key}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-            + ["--port", str(port), "--workers", "1"]
-            + ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-            + ["--artifacts-destination", str(folder / "artifacts")],
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+                *("--host", "127.0.0.1", "--port", str(port)),
+                *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
+                *("--artifacts-destination", str(folder / "artifacts")),
+            ],
             cwd=folder,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+            env={**uncovered, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -75,3 +78,8 @@ def _wait_until_healthy(process: "subprocess.Popen[bytes]", address: str, log: P
         except urllib.error.URLError:
             time.sleep(0.1)
     raise AssertionError(f"MLflow did not start: {log.read_text()}")
+
+
+@pytest.fixture(params=["embedded", "server"])
+def tracking_uri(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param))

@@ -113,7 +113,6 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**32:
-        raise ValueError(text)
-    return value
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be an integer from 0 to {2**32 - 1}")
+    return int(text)

@@ -52,6 +52,7 @@ def train(
     """
     _check_early(config.name, config.release_file)
     git_sha = training_git_sha(config.git_sha, progress)
+    store = registry.Registry(config.tracking_uri)
     rows = data.load() if dataset is None else dataset
     progress(
         f"dataset {rows.version}: {len(rows.labels)} rows, split "
@@ -62,7 +63,6 @@ def train(
     model = onnx_model.export(fitted.estimator, config.name, rows.feature_names)
     distance = onnx_model.check_agreement(fitted.estimator, model, rows.test.features)
     progress(f"ONNX of {len(model)} bytes agrees with scikit-learn within {distance:.1e}")
-    store = registry.Registry(config.tracking_uri)
     metrics = _measure(model, rows)
     gates = evaluation.gates(metrics, _champion(store, config.name, rows, progress))
     _judge(gates, progress)
@@ -100,15 +100,16 @@ def register_model(
     """
     _check_early(name, release_file)
     version = dataset_version or data.read_pin()["version"]
-    check_value("DATASET_VERSION", version, "dataset version")
+    check_value("DATASET_VERSION", version, "--dataset-version")
     sha = training_git_sha(git_sha, progress)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise PipelineError(f"{path}: cannot be read: {error.strerror}") from None
+    model = onnx_model.check_contract(content, str(path))
     release = _register(
         registry.Registry(tracking_uri),
-        onnx_model.check_contract(content, str(path)),
+        model,
         name=name,
         dataset_version=version,
         git_sha=sha,
@@ -123,7 +124,7 @@ def register_model(
 
 def _check_early(name: str, release_file: Path | None) -> None:
     """What would otherwise fail only after a version is registered."""
-    check_value("MODEL_NAME", name, "name")
+    check_value("MODEL_NAME", name, "--name")
     if release_file is not None and not release_file.parent.is_dir():
         raise PipelineError(f"{release_file}: its folder does not exist: create it first")
 

@@ -133,8 +133,6 @@ class Registry:
     def _reported(self) -> Iterator[None]:
         try:
             yield
-        except PipelineError:
-            raise
         except Exception as error:
             reason = str(error).strip().split("\n")[0]
             raise PipelineError(f"registry {self.tracking_uri}: {reason}") from error
