@@ -53,7 +53,7 @@ class Curves:
     canary: Points
     errors: Points
     llr: Points
-    boundaries: tuple[float, float]
+    boundaries: tuple[float, float] | None
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,26 @@ from release_play.prometheus import Target
 INIT_SECONDS = 60.0
 READY_SECONDS = 60.0
 
+IMAGE_ENTRYPOINT = "inference-server"
+"""What `service/Dockerfile` starts when a container names no command."""
+
 Document = dict[str, Any]
 
 
 class PodError(Exception):
     """A pod template asks for something that a process on this machine cannot be given."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What this machine offers to every pod in the cluster's place.
+
+    `environment` replaces values that name a cluster's own addresses; `secrets` holds what
+    External Secrets would write: Secret name -> file name -> text.
+    """
+
+    environment: Mapping[str, str]
+    secrets: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -47,34 +62,44 @@ def start_pod(
     name: str,
     rollout: Document,
     documents: Sequence[Document],
-    overrides: Mapping[str, str],
+    node: Node,
 ) -> Pod:
     """Run the Rollout's init container and server below `folder`; ready when this returns.
 
-    `overrides` replaces environment values that name a cluster's own addresses. Volumes become
-    folders of the pod; the kubelet's part that matters here is order, environment and readiness.
+    Volumes become folders of the pod; the kubelet's part that matters here is the order of the
+    containers, their environment and readiness.
     """
     spec = rollout["spec"]["template"]["spec"]
     namespace = rollout["metadata"]["namespace"]
     volumes = {volume["name"]: folder / name / volume["name"] for volume in spec["volumes"]}
-    for path in volumes.values():
-        path.mkdir(parents=True)
+    for volume in spec["volumes"]:
+        _make_volume(volume, volumes[volume["name"]], node)
     port = free_port()
-    overrides = {**overrides, "HOST": "127.0.0.1", "PORT": str(port)}
+    fixed = {**node.environment, "HOST": "127.0.0.1", "PORT": str(port)}
     for container in spec.get("initContainers", []):
-        command, environment = _command(container, volumes, namespace, documents, overrides)
-        label = f"{name}.{container['name']}"
-        group.run(label, command, environment, INIT_SECONDS)
+        command, environment = _command(container, volumes, namespace, documents, fixed)
+        group.run(f"{name}.{container['name']}", command, environment, INIT_SECONDS)
     (container,) = spec["containers"]
-    command, environment = _command(container, volumes, namespace, documents, overrides)
+    command, environment = _command(container, volumes, namespace, documents, fixed)
     process = group.start(name, command, environment)
     base_url = f"http://127.0.0.1:{port}"
-    wait_until_ready(
-        process, base_url + container["readinessProbe"]["httpGet"]["path"], READY_SECONDS
-    )
+    probe = container["readinessProbe"]["httpGet"]["path"]
+    wait_until_ready(process, base_url + probe, READY_SECONDS)
     digest = pod_template_hash(rollout)
     target = Target(f"127.0.0.1:{port}", namespace, name, container["name"], digest)
     return Pod(name, digest, base_url, target, process)
+
+
+def _make_volume(volume: Document, folder: Path, node: Node) -> None:
+    folder.mkdir(parents=True)
+    if "secret" in volume:
+        name = volume["secret"]["secretName"]
+        if name not in node.secrets:
+            raise PodError(f"Secret {name} is not one that the play makes")
+        for file, text in node.secrets[name].items():
+            (folder / file).write_text(text)
+    elif "emptyDir" not in volume:
+        raise PodError(f"volume {volume['name']} is neither emptyDir nor secret")
 
 
 def _command(
@@ -82,16 +107,14 @@ def _command(
     volumes: Mapping[str, Path],
     namespace: str,
     documents: Sequence[Document],
-    overrides: Mapping[str, str],
+    fixed: Mapping[str, str],
 ) -> tuple[list[str], dict[str, str]]:
     """The command line and environment of a container, with mount paths on this machine."""
-    environment = {**_environment(container, namespace, documents), **overrides}
+    environment = {**_environment(container, namespace, documents), **fixed}
     mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
     environment = {key: _mapped(value, mounts) for key, value in environment.items()}
-    words = [*container.get("command", []), *container.get("args", [])]
+    words = [*container.get("command", [IMAGE_ENTRYPOINT]), *container.get("args", [])]
     words = [_mapped(_expanded(word, environment), mounts) for word in words]
-    if not words:
-        raise PodError(f"container {container['name']} has no command: its image's is not known")
     return [str(Path(sys.executable).with_name(words[0])), *words[1:]], environment
 
 

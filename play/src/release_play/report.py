@@ -64,11 +64,12 @@ def plot(release: ReleaseOutcome) -> str:
         errors.set_ylabel("canary errors, %")
         errors.set_ylim(bottom=0)
         llr.plot(*_line(curves.llr, begin), color=COLOURS["canary"])
-        low, high = curves.boundaries
-        llr.axhline(high, color=COLOURS["fail"], linestyle="--", label=f"bad at {high:+.3f}")
-        llr.axhline(low, color=COLOURS["pass"], linestyle="--", label=f"good at {low:+.3f}")
+        if curves.boundaries:
+            low, high = curves.boundaries
+            llr.axhline(high, color=COLOURS["fail"], linestyle="--", label=f"bad at {high:+.3f}")
+            llr.axhline(low, color=COLOURS["pass"], linestyle="--", label=f"good at {low:+.3f}")
+            llr.legend(loc="best", frameon=False)
         llr.set_ylabel("log-likelihood ratio")
-        llr.legend(loc="best", frameon=False)
         names = list(
             dict.fromkeys(metric.name for step in release.steps for metric in step.metrics)
         )

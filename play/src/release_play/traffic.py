@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -54,8 +54,16 @@ class Tally:
 class Traffic:
     """A thread that sends `rate` requests per second until the context is left."""
 
-    def __init__(self, requests: Sequence[Request], rate: float, split: Split, seed: int = 0):
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        rate: float,
+        split: Split,
+        headers: Mapping[str, str],
+        seed: int = 0,
+    ):
         self._requests, self._rate, self.split = requests, rate, split
+        self._headers = {"Content-Type": "application/json", **headers}
         self._random = random.Random(seed)  # noqa: S311 (the split needs no secrecy)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
@@ -114,7 +122,7 @@ class Traffic:
             async with session.post(
                 f"{base}{request.path}",
                 data=request.body,
-                headers={"Content-Type": "application/json"},
+                headers=self._headers,
             ) as response:
                 await response.read()
                 tally.statuses[side, response.status] += 1

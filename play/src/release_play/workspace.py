@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-COPIED = ("base", "overlays", "rollouts")
+COPIED = ("apps", "argocd", "base", "overlays", "rollouts")
 
 
 class WorkspaceError(Exception):

@@ -1,0 +1,43 @@
+"""How fast a play goes: analysis arguments that are shorter or smaller than production's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+REQUESTS_PER_SECOND = 500.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Durations are seconds, rates requests per second over both sides.
+
+    Nothing but arguments of the templates is set: no query, condition or limit.
+    """
+
+    rate: float = REQUESTS_PER_SECOND
+    minimum_requests: int = 1_000
+    first_look: int = 3
+    longest_step: int = 90
+
+    def step_seconds(self, weight: int) -> int:
+        """Long enough that the canary gets its minimum sample, and a quarter more."""
+        return self.first_look + ceil(1.25 * self.minimum_requests / (self.rate * weight / 100))
+
+    def arguments(self, weight: int) -> dict[str, str]:
+        """The arguments of an analysis step at `weight` percent."""
+        seconds = self.step_seconds(weight)
+        looks = seconds - self.first_look
+        return {
+            "step-duration": f"{seconds}s",
+            "latency-window": f"{seconds - 1}s",
+            "interval": "1s",
+            "first-look": f"{self.first_look}s",
+            "looks": str(self.longest_step),
+            "sanity-looks": str(looks),
+            "sanity-undecided-looks": str(looks - 1),
+            "in-flight-window": "3s",
+            "scrape-interval": "1s",
+            "minimum-requests": str(self.minimum_requests),
+            "minimum-predictions": str(self.minimum_requests // 4),
+        }

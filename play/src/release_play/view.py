@@ -1,0 +1,97 @@
+"""What a person sees while a play runs: lines that stay, and one live line on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gitops_policy import Finding
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+
+from release_play.outcome import OverlayOutcome, ReleaseOutcome, RunOutcome, StepOutcome
+
+STYLES = {
+    "promoted": "green",
+    "pass": "green",
+    "aborted": "red",
+    "fail": "red",
+    "undecided": "yellow",
+}
+
+
+class View:
+    """Writes to standard output; colours and the live line only on a terminal."""
+
+    def __init__(self, console: Console | None = None):
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._status: Status | None = None
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Show what is being done until the context is left."""
+        with self._console.status(escape(what)) as status:
+            self._status = status
+            yield
+        self._status = None
+
+    def now(self, what: str) -> None:
+        """Replace the live line."""
+        if self._status:
+            self._status.update(escape(what))
+
+    def heading(self, text: str) -> None:
+        """Begin a part."""
+        self._console.print(f"\n[bold]{escape(text)}[/bold]")
+
+    def line(self, text: str) -> None:
+        """Say one thing."""
+        self._console.print(f"  {escape(text)}")
+
+    def overlay(self, overlay: OverlayOutcome, findings: list[Finding]) -> None:
+        """One rendered overlay, and what the policies found in it."""
+        errors, warnings = overlay.findings["error"], overlay.findings["warning"]
+        style = "red" if errors else "yellow" if warnings else "green"
+        self._console.print(
+            f"  {escape(overlay.name):<24} {overlay.manifests:>3} manifests  "
+            f"[{style}]{errors} errors, {warnings} warnings[/{style}]"
+        )
+        for finding in findings:
+            resource = finding.resource
+            name = f"{resource.kind}/{resource.name}: " if resource else ""
+            self._console.print(
+                f"    {finding.severity.name} {escape(finding.rule)}: "
+                f"{escape(name + finding.message)}"
+            )
+
+    def step(self, step: StepOutcome) -> None:
+        """A finished analysis step with the verdict of each metric."""
+        metrics = ", ".join(f"{metric.name} {_styled(metric.verdict)}" for metric in step.metrics)
+        self._console.print(f"  {step.weight:>3} %  {_styled(step.verdict)}  ({metrics})")
+
+    def release(self, release: ReleaseOutcome) -> None:
+        """A finished release."""
+        self._console.print(f"  {_styled(release.verdict)}: {escape(release.reason)}")
+
+    def result(self, run: RunOutcome) -> None:
+        """The table at the end."""
+        table = Table("release", "expected", "verdict", "seconds", "stable", "canary", "lost")
+        for release in run.releases:
+            table.add_row(
+                escape(release.name),
+                release.expected,
+                _styled(release.verdict),
+                f"{release.seconds:.0f}",
+                str(release.requests["stable"]),
+                str(release.requests["canary"]),
+                str(release.lost),
+            )
+        self._console.print()
+        self._console.print(table)
+
+
+def _styled(verdict: str) -> str:
+    style = STYLES.get(verdict)
+    return f"[{style}]{verdict}[/{style}]" if style else verdict
