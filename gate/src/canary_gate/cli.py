@@ -1,0 +1,71 @@
+"""The command `canary-gate`."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from canary_gate.check import check_template
+from canary_gate.errors import RefusedError
+from canary_gate.template import KINDS, read_template
+
+
+class _InputError(Exception):
+    """A file that cannot be read; the message names it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; exit status 0 clean, 1 a problem, 2 input that cannot be read."""
+    parser = argparse.ArgumentParser(prog="canary-gate", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    check = commands.add_parser(
+        "check", help="find unguarded, incomplete or unrunnable AnalysisTemplates"
+    )
+    check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="YAML file or folder")
+    options = parser.parse_args(arguments)
+    try:
+        return _check(options.paths)
+    except _InputError as error:
+        sys.stderr.write(f"canary-gate: {error}\n")
+        return 2
+
+
+def _check(paths: Sequence[Path]) -> int:
+    checked, problems = 0, 0
+    for path, document in _templates(paths):
+        checked += 1
+        try:
+            found: Sequence[object] = check_template(read_template(document))
+        except RefusedError as error:
+            found = [error]
+        problems += len(found)
+        for problem in found:
+            sys.stdout.write(f"{path}: {problem}\n")
+    if not checked:
+        raise _InputError(f"no AnalysisTemplate in {', '.join(map(str, paths))}")
+    sys.stdout.write(f"{checked} templates checked, {problems} problems\n")
+    return 1 if problems else 0
+
+
+def _templates(paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in paths:
+        files = sorted([*path.rglob("*.yaml"), *path.rglob("*.yml")]) if path.is_dir() else [path]
+        for file in files:
+            for document in _documents(file):
+                if isinstance(document, dict) and document.get("kind") in KINDS:
+                    yield file, document
+
+
+def _documents(file: Path) -> list[Any]:
+    try:
+        return list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise _InputError(f"{file}: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or error
+        raise _InputError(f"{file}{line}: {reason}") from None
