@@ -56,7 +56,7 @@ def our_repository() -> tuple[str, str]:
 
 def own_paths(app: Document) -> list[str]:
     url, _ = our_repository()
-    return [source["path"] for source in sources(app) if source["repoURL"] == url]
+    return [source["path"] for source in sources(app) if source.get("repoURL") == url]
 
 
 APPLICATIONS = of_kind("Application")
@@ -88,8 +88,9 @@ def test_an_application_follows_the_one_repository_and_branch_or_a_pinned_upstre
 ) -> None:
     url, branch = our_repository()
     for source in sources(APPLICATIONS[name]):
+        assert "repoURL" in source, f"{name}: apps/repository.yaml does not list it"
         if source["repoURL"] == url:
-            assert source["targetRevision"] == branch
+            assert source.get("targetRevision") == branch, "apps/revision.yaml does not list it"
         else:
             assert re.fullmatch(r"v?\d+\.\d+\.\d+", source["targetRevision"]), source
 
@@ -118,7 +119,7 @@ def test_a_project_allows_the_sources_and_the_destination_of_its_applications(na
     project = PROJECTS[app["spec"]["project"]]["spec"]
     assert app["spec"]["project"] != "default"
     assert app["spec"]["destination"] in project["destinations"]
-    assert {source["repoURL"] for source in sources(app)} <= set(project["sourceRepos"])
+    assert {source.get("repoURL") for source in sources(app)} <= set(project["sourceRepos"])
 
 
 def allowed(doc: Document, project: Document) -> bool:
@@ -275,6 +276,7 @@ def test_every_subscription_names_a_trigger_whose_templates_and_service_exist() 
     assert {trigger for trigger, _ in asked} == {
         "on-deployed",
         "on-rollout-aborted",
+        "on-rollout-undecided",
         "on-sync-failed",
     }
     for trigger, service in asked:
