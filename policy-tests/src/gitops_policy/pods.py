@@ -40,7 +40,9 @@ class Pod:
 
     @property
     def long_running(self) -> bool:
-        """Whether its carrier keeps it running (not a Job, not a bare Pod or template)."""
+        """Whether it is restarted for as long as its carrier exists."""
+        if self.resource.group_kind == "Pod":
+            return self.spec.get("restartPolicy") in (None, "Always")
         return self.resource.group_kind in LONG_RUNNING
 
     @property

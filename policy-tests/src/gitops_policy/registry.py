@@ -55,14 +55,15 @@ def rule(
     rationale: str,
     references: Iterable[str],
     kinds: str | Iterable[str],
-    known_as: str = "",
+    known_as: str | Iterable[str] = "",
     default: bool = True,
 ) -> Callable[[Check], Check]:
     """Register the decorated generator function as a rule.
 
     The function takes (subject) or (subject, world) and yields `Problem`s, which
     `subject.problem(...)` makes.
-    `known_as` holds names in other tools, `tool:name`, separated by spaces. `default=False` leaves the rule out unless the profile `strict` or `only` names it.
+    `known_as` holds names in other tools, `tool:name`, separated by spaces. `default=False`
+    leaves the rule out unless the profile `strict` or `only` names it.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", id) or len(id) > 50:
         raise ValueError(f"rule id {id!r} must be kebab-case, at most 50 characters")
@@ -77,7 +78,7 @@ def rule(
             rationale=rationale,
             references=tuple(references),
             kinds=kinds if isinstance(kinds, str) else tuple(kinds),
-            known_as=tuple(known_as.split()),
+            known_as=tuple(known_as.split() if isinstance(known_as, str) else known_as),
             default=default,
             check=check if len(signature(check).parameters) > 1 else _without_world(check),
         )
