@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -239,6 +241,15 @@ def test_a_tracking_folder_that_is_a_file_is_named(tmp_path):
 def test_other_kinds_of_registry_are_refused(uri):
     with pytest.raises(PipelineError, match="must be sqlite:///PATH or http"):
         registry.Registry(uri)
+
+
+def test_two_processes_may_create_the_embedded_registry_at_once(tmp_path):
+    program = f"from model_pipeline.registry import Registry; Registry('sqlite:///{tmp_path}/m.db')"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(2)
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
 
 
 def test_the_process_keeps_its_own_tracking_uri(embedded, model, tmp_path):

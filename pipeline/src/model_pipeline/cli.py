@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"model-pipeline: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        print("model-pipeline: interrupted, nothing was written", file=sys.stderr)
+        print("model-pipeline: interrupted", file=sys.stderr)
         return 130
     sys.stdout.write(release.to_env())
     return 0

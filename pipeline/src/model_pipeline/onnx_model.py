@@ -22,7 +22,7 @@ Scores = npt.NDArray[np.float32]
 def export(estimator: Any, graph_name: str, feature_names: Sequence[str]) -> bytes:
     """Convert a fitted classifier; the same estimator gives the same bytes.
 
-    skl2onnx invents a graph name for every conversion unless one is given.
+    The graph's name is given: skl2onnx's own is random or a class name, by entry point.
     """
     import sklearn
     from skl2onnx import to_onnx

@@ -1,6 +1,7 @@
 """The model registry: MLflow, embedded (SQLite and a folder) or as a server."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -42,13 +43,22 @@ class Registry:
                 f"tracking URI {tracking_uri!r}: must be sqlite:///PATH or http(s)://HOST:PORT"
             )
         with self._reported():
-            if tracking_uri.startswith(_EMBEDDED):
-                database = Path(tracking_uri.removeprefix(_EMBEDDED)).resolve()
-                database.parent.mkdir(parents=True, exist_ok=True)
-                self.tracking_uri = f"{_EMBEDDED}{database}"
-                self._artifacts = (database.parent / "artifacts").as_uri()
             self._mlflow = _import_mlflow()
+            if tracking_uri.startswith(_EMBEDDED):
+                self._embed(Path(tracking_uri.removeprefix(_EMBEDDED)).resolve())
             self._client = self._mlflow.MlflowClient(self.tracking_uri)
+
+    def _embed(self, database: Path) -> None:
+        """Create the database beside its artifacts; MLflow itself does so on first use.
+
+        Two processes that create the tables at once would break each other's migration.
+        """
+        database.parent.mkdir(parents=True, exist_ok=True)
+        self.tracking_uri = f"{_EMBEDDED}{database}"
+        self._artifacts = (database.parent / "artifacts").as_uri()
+        with database.with_name(f"{database.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._mlflow.MlflowClient(self.tracking_uri).search_experiments(max_results=1)
 
     def register(
         self,
