@@ -37,10 +37,11 @@ def series(text: str) -> str:
 
 def promtool(tmp_path: Path, query: str, case: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     expected = [
-        {"labels": '{count="%s"}' % label if label else "{}", "value": value}
+        {"labels": f'{{count="{label}"}}' if label else "{}", "value": value}
         for label, value in case["value"].items()
     ]
     unit = {
+        "evaluation_interval": "15s",
         "fuzzy_compare": True,
         "tests": [
             {
