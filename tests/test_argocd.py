@@ -336,6 +336,7 @@ def may(role: str, action: str, resource: str) -> bool:
         ("role:releaser", "get", True),
         ("role:releaser", "sync", True),
         ("role:releaser", "action/argoproj.io/Rollout/abort", True),
+        ("role:releaser", "action/argoproj.io/Rollout/skip-current-step", True),
         ("role:releaser", "action/argoproj.io/Rollout/promote-full", False),
         ("role:releaser", "delete", False),
         ("role:releaser", "update", False),
