@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gitops_policy.fields import entries, field, mapping
 from gitops_policy.findings import Severity
-from gitops_policy.model import Problem, Resource
+from gitops_policy.model import Problem
 from gitops_policy.pods import Container, Pod
 from gitops_policy.quantities import quantity
 from gitops_policy.registry import CONTAINERS, PODS, rule
@@ -184,7 +184,7 @@ def extended_resource(container: Container) -> Iterator[Problem]:
     for part, amounts in (("limits", limits), ("requests", requests)):
         for name, value in amounts.items():
             amount = quantity(value)
-            if _is_extended(name) and (amount is None or amount.denominator != 1 or amount < 0):
+            if _is_extended(name) and (amount is None or amount % 1 or amount < 0):
                 message = f"{name} is {value!r}, not a whole number"
                 yield container.problem(("resources", part, name), message, "use whole devices")
     for name, value in requests.items():
@@ -214,26 +214,6 @@ def gpu_visible_devices(container: Container) -> Iterator[Problem]:
                 ("env", i, "value"),
                 f"sets {_VISIBLE}={value} without a GPU limit",
                 f"remove it, set {_VISIBLE}=void, or ask for a GPU under limits",
-            )
-
-
-@rule(
-    id="gpu-quota",
-    title="Quotas of extended resources count requests",
-    severity="error",
-    rationale="`limits.nvidia.com/gpu` is no quota item: it is ignored, and nothing is bounded.",
-    references=["https://kubernetes.io/docs/concepts/policy/resource-quotas/"],
-    kinds=["ResourceQuota"],
-)
-def gpu_quota(quota: Resource) -> Iterator[Problem]:
-    """Extended resources stand under `hard` only as `requests.<name>`."""
-    for name in mapping(quota.spec, "hard"):
-        bare = name.removeprefix("limits.")
-        if _is_extended(bare) and not name.startswith(("requests.", "count/")):
-            yield quota.problem(
-                ("spec", "hard", name),
-                f"{name} bounds nothing",
-                f"write requests.{bare}",
             )
 
 

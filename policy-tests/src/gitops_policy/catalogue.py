@@ -1,0 +1,109 @@
+"""Which schemas exist: those of a Kubernetes version, and those of installed CRDs."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from gitops_policy.build import upward
+from gitops_policy.fields import mapping, sequence, text
+from gitops_policy.schemas import Schema, Validator
+
+POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
+OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+
+
+class BuiltIn:
+    """The kinds of one Kubernetes version, from the package kubernetes-validate."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        content = json.loads((folder / "_definitions.json").read_text(encoding="utf-8"))
+        self.definitions: dict[str, Schema] = mapping(content, "$defs")
+        self.validator = Validator(self.definitions, structural=False)
+        self.groups = {
+            text(kind, "group")
+            for definition in self.definitions.values()
+            for kind in sequence(definition, "x-kubernetes-group-version-kind")
+        }
+        self._schemas: dict[str, Schema | None] = {}
+
+    def schema(self, api_version: str, kind: str) -> Schema | None:
+        """Return the schema of a kind, None if this version of Kubernetes does not serve it."""
+        group, _, version = api_version.rpartition("/")
+        name = "-".join(filter(None, [kind.lower(), group.partition(".")[0], version]))
+        if name not in self._schemas:
+            file = self.folder / f"{name}.json"
+            found = json.loads(file.read_text(encoding="utf-8")) if _exists(file) else None
+            self._schemas[name] = found
+        found = self._schemas[name]
+        served = mapping(found, "properties", "apiVersion").get("enum") or [api_version]
+        return found if api_version in served else None
+
+    def versions(self, group: str, kind: str) -> list[str]:
+        """Return the apiVersions of a built-in kind that are served."""
+        stem = "-".join(filter(None, [kind.lower(), group.partition(".")[0]]))
+        names = (path.stem.rpartition("-") for path in self.folder.glob(f"{stem}-*.json"))
+        found = sorted(version for before, _, version in names if before == stem)
+        candidates = [f"{group}/{version}" if group else version for version in found]
+        return [name for name in candidates if self.schema(name, kind) is not None]
+
+
+class Custom:
+    """The kinds of custom resource definitions, one file each: `<group>/<kind>_<version>.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.validator = Validator({}, structural=True)
+        self._schemas: dict[Path, Schema | None] = {}
+
+    def schema(self, api_version: str, kind: str) -> Schema | None:
+        """Return the schema of a kind; None if no definition is there."""
+        group, _, version = api_version.rpartition("/")
+        path = self.folder / group / f"{kind.lower()}_{version}.json"
+        if path not in self._schemas:
+            found = json.loads(path.read_text(encoding="utf-8")) if _exists(path) else None
+            self._schemas[path] = found
+        return self._schemas[path]
+
+    def versions(self, group: str, kind: str) -> list[str]:
+        """Return the apiVersions of a custom kind that have a schema."""
+        paths = (self.folder / group).glob(f"{kind.lower()}_*.json")
+        return sorted(f"{group}/{path.stem.rpartition('_')[2]}" for path in paths)
+
+
+@cache
+def built_in(version: str) -> BuiltIn:
+    """Return the kinds of a Kubernetes version such as `1.36`.
+
+    Raises LookupError where the installed package does not know that version.
+    """
+    spec = find_spec("kubernetes_validate")
+    if spec is None or not spec.submodule_search_locations:
+        raise LookupError("the package kubernetes-validate is not installed")
+    folder = Path(spec.submodule_search_locations[0]) / "kubernetes-json-schema"
+    found = sorted(folder.glob(f"v{version}.*-local-strict"))
+    if not found:
+        raise LookupError(f"kubernetes-validate has no schemas of Kubernetes {version}")
+    return BuiltIn(found[-1])
+
+
+@cache
+def custom(folder: Path) -> Custom:
+    """Return the custom kinds of a schema folder."""
+    return Custom(folder)
+
+
+def schema_folder(*starts: Path | None) -> Path | None:
+    """Return the repository's `.tools/schemas`, looked for upward from each start."""
+    found = (upward(start, ".tools/schemas") for start in (*starts, Path.cwd()) if start)
+    return next((path for path in found if path), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,67 @@
+"""The render as a whole: objects, each once, and at least one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitops_policy.model import Problem, Resource
+from gitops_policy.registry import BUILD, EVERY, rule
+from gitops_policy.world import World
+
+_OBJECTS = "https://kubernetes.io/docs/concepts/overview/working-with-objects/"
+
+
+@rule(
+    id="empty-render",
+    title="An overlay renders something",
+    severity="error",
+    rationale="Argo CD shows an application without objects as Synced and Healthy.",
+    references=["https://argo-cd.readthedocs.io/en/stable/user-guide/auto_sync/"],
+    kinds=BUILD,
+)
+def empty_render(world: World) -> Iterator[Problem]:
+    """The render holds at least one object."""
+    if not world.index.resources:
+        yield Problem(None, (), "the render is empty", "add resources, or delete the overlay")
+
+
+@rule(
+    id="object-identity",
+    title="Every document is an object with apiVersion, kind and name",
+    severity="error",
+    rationale="Anything else is refused, or not looked at by any check.",
+    references=[_OBJECTS],
+    kinds=BUILD,
+)
+def object_identity(world: World) -> Iterator[Problem]:
+    """Documents are mappings; objects have apiVersion, kind and metadata.name."""
+    for number, document in enumerate(world.build.documents, start=1):
+        if not isinstance(document.content, dict):
+            message = f"document {number} is {type(document.content).__name__}, not an object"
+            yield Problem(None, (), message, "remove it", origin=document.origin)
+    for resource in world.index.resources:
+        for path, value in (
+            (("apiVersion",), resource.api_version),
+            (("kind",), resource.kind),
+            (("metadata", "name"), resource.name),
+        ):
+            if not value:
+                yield resource.problem(path, f"{'.'.join(path)} is missing", "add it")
+
+
+@rule(
+    id="duplicate-object",
+    title="No object stands twice in a render",
+    severity="error",
+    rationale="The last one applied wins, and which that is nobody can see.",
+    references=[_OBJECTS],
+    kinds=EVERY,
+)
+def duplicate_object(resource: Resource, world: World) -> Iterator[Problem]:
+    """Group, kind, namespace and name are unique."""
+    key = (resource.group_kind, resource.namespace, resource.name)
+    first = world.index.get(*key)
+    if first is not resource and resource.name:
+        yield resource.problem(
+            ("metadata", "name"), f"{resource.id} stands twice in this render", "remove one"
+        )
