@@ -1,7 +1,6 @@
 """The model repository on disk, and what became of each model in it."""
 
 import logging
-import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +9,7 @@ from inference_server.errors import RequestError
 from inference_server.logs import milliseconds_since
 from inference_server.metrics import Metrics
 from inference_server.model import Hardware, Model, ModelFile, ModelLoadError
-
-MODEL_FILE = "model.onnx"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-VERSION = re.compile(r"[1-9][0-9]{0,17}")
+from inference_server.naming import MODEL_FILE, NAME, VERSION
 
 _log = logging.getLogger(__name__)
 

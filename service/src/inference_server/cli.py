@@ -12,13 +12,19 @@ USAGE = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve models, or fetch one; the exit status says how it went."""
-    options = _parser().parse_args(arguments)
-    return _serve(options)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["fetch"]:
+        from inference_server.fetch import command
+
+        return command.main(words[1:])
+    return _serve(_parser().parse_args(words))
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        prog="inference-server", description="Serve ONNX models by the Open Inference Protocol."
+        prog="inference-server",
+        description="Serve ONNX models by the Open Inference Protocol.",
+        epilog="`inference-server fetch --help` is about bringing a model here.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     settings.add_options(parser)

@@ -75,7 +75,7 @@ class Observer:
         status = exchange.status or CLIENT_CLOSED
         seconds = time.perf_counter() - exchange.start
         metrics.finish(scope["method"], exchange.endpoint, status, seconds)
-        if self._sampled() or status >= 500:
+        if self._sampled() or (status >= 500 and exchange.endpoint != "health"):
             exchange.log(status, seconds)
 
     async def _answer(self, exchange: "_Exchange", scope: Scope, receive: Receive) -> None:

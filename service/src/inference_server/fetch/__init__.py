@@ -1,0 +1,1 @@
+"""`inference-server fetch`: brings one model file, verified, into a model repository."""
