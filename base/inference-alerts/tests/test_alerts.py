@@ -70,5 +70,18 @@ def test_each_alert_says_how_bad_it_is_who_acts_and_what_to_do(alert: dict[str, 
     assert alert["labels"]["team"] == "ml-platform"
     assert alert["annotations"]["summary"]
     assert "for" in alert
-    assert "/docs/runbooks/inference.md#" in alert["annotations"]["runbook_url"]
     assert "\n" not in alert["annotations"]["summary"]
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_each_alert_leads_to_a_section_that_exists(alert: dict[str, Any]) -> None:
+    link = alert["annotations"]["runbook_url"]
+    path, anchor = link[link.index("docs/runbooks/") :].split("#")
+
+    headings = [
+        line.lstrip("# ").lower().replace(" ", "-")
+        for line in (REPOSITORY / path).read_text().splitlines()
+        if line.startswith("#")
+    ]
+
+    assert anchor in headings
