@@ -17,7 +17,7 @@ from gitops_policy.build import (
 )
 from gitops_policy.config import Config
 from gitops_policy.engine import lint
-from gitops_policy.findings import Report
+from gitops_policy.findings import Finding, Report
 from gitops_policy.world import Workspace
 
 
@@ -59,7 +59,7 @@ def _case(path: Path) -> Case:
 
 def run_case(case: Case) -> Report:
     """Lint a case with its one rule (`# config:` holds further settings as JSON)."""
-    settings = {name: _typed(value) for name, value in case.settings.items()}
+    settings = {name: _typed(name, value) for name, value in case.settings.items()}
     config = Config(only=(case.rule,), **settings)
     root = case.path if case.path.is_dir() else case.path.parent
     workspace = Workspace(root) if case.path.is_dir() else None
@@ -69,11 +69,13 @@ def run_case(case: Case) -> Report:
 def found(report: Report) -> tuple[str, ...]:
     """Return the findings of a report in the form of `Case.expected`."""
     return tuple(
-        sorted(
-            f"{f.resource.kind}/{f.resource.name} {f.pointer}".strip() if f.resource else "build"
-            for f in report.findings
-        )
+        sorted(f"{_subject(finding)} {finding.pointer}".strip() for finding in report.findings)
     )
+
+
+def _subject(finding: Finding) -> str:
+    resource = finding.resource
+    return f"{resource.kind}/{resource.name}" if resource else "build"
 
 
 def _build(path: Path) -> Build:
@@ -85,5 +87,7 @@ def _build(path: Path) -> Build:
     return build_kustomization(own) if own else build_files(manifest_files(path))
 
 
-def _typed(value: Any) -> Any:
+def _typed(name: str, value: Any) -> Any:
+    if name in ("schemas", "exemptions"):
+        return Path(value)
     return tuple(value) if isinstance(value, list) else value
