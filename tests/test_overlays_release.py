@@ -3,7 +3,8 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -242,9 +243,9 @@ def test_both_analysis_steps_ask_every_question_after_the_weight_is_set(
 
     questions = ["minimum-traffic", "error-sprt", "error-window", "latency-500ms", "model-sanity"]
     assert outline == [
-        ("setCanaryScale", {"replicas": 1}),
-        ("setCanaryScale", {"matchTrafficWeight": True}),
+        ("setCanaryScale", {"weight": 10}),
         ("setWeight", 10),
+        ("setCanaryScale", {"matchTrafficWeight": True}),
         ("analysis", questions),
         ("setWeight", 50),
         ("analysis", questions),
@@ -254,3 +255,26 @@ def test_both_analysis_steps_ask_every_question_after_the_weight_is_set(
         for each in of_kind(rendered(tree, environment), "AnalysisTemplate")
     }
     assert templates == set(questions)
+
+
+def canary_pods(steps: list[Manifest], replicas: int) -> Iterator[tuple[int, int]]:
+    """The controller's number of canary pods and the weight, at each step in turn."""
+    weight, scale = 0, None
+    for step in steps:
+        weight = step.get("setWeight", weight)
+        scale = step.get("setCanaryScale", scale)
+        share = weight if scale is None or scale.get("matchTrafficWeight") else scale.get("weight")
+        yield scale["replicas"] if share is None else ceil(replicas * share / 100), weight
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("replicas", [1, 3, 5, 13, 20])
+def test_the_canary_only_grows_and_has_the_pods_that_its_traffic_needs(
+    tree: Path, environment: str, replicas: int
+) -> None:
+    [rollout] = of_kind(rendered(tree, environment), "Rollout")
+    stages = list(canary_pods(rollout["spec"]["strategy"]["canary"]["steps"], replicas))
+
+    assert stages == sorted(stages)
+    assert all(pods >= ceil(replicas * weight / 100) for pods, weight in stages)
+    assert stages[0][0] >= 1
