@@ -268,13 +268,12 @@ def canary_pods(steps: list[Manifest], replicas: int) -> Iterator[tuple[int, int
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-@pytest.mark.parametrize("replicas", [1, 3, 5, 13, 20])
-def test_the_canary_only_grows_and_has_the_pods_that_its_traffic_needs(
-    tree: Path, environment: str, replicas: int
-) -> None:
-    [rollout] = of_kind(rendered(tree, environment), "Rollout")
-    stages = list(canary_pods(rollout["spec"]["strategy"]["canary"]["steps"], replicas))
+def test_the_canary_only_grows_and_has_the_pods_that_its_traffic_needs(environment: str) -> None:
+    [rollout] = of_kind(rendered(REPOSITORY, environment), "Rollout")
+    steps = rollout["spec"]["strategy"]["canary"]["steps"]
 
-    assert stages == sorted(stages)
-    assert all(pods >= ceil(replicas * weight / 100) for pods, weight in stages)
-    assert stages[0][0] >= 1
+    for replicas in range(1, 21):
+        stages = list(canary_pods(steps, replicas))
+        assert stages == sorted(stages)
+        assert all(pods >= ceil(replicas * weight / 100) for pods, weight in stages)
+        assert stages[0][0] >= 1
