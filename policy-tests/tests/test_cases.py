@@ -13,7 +13,7 @@ CASES = list(cases(Path(__file__).parents[1] / "cases"))
 def test_the_rule_finds_exactly_what_the_case_expects(case: Case) -> None:
     report = run_case(case)
     assert not report.errors
-    assert found(report) == case.expected
+    assert found(report, case.rule) == case.expected
     assert case.passes is not bool(case.expected), "pass-* expects nothing, fail-* something"
 
 

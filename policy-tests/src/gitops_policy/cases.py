@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +59,19 @@ def _case(path: Path) -> Case:
 
 
 def run_case(case: Case) -> Report:
-    """Lint a case with its one rule (`# config:` holds further settings as JSON)."""
+    """Lint a case with its rule, and those that its settings name under `with`."""
     settings = {name: _typed(name, value) for name, value in case.settings.items()}
-    config = Config(only=(case.rule,), **settings)
+    with_rules = settings.pop("with", ())
+    config = Config(only=(case.rule, *with_rules), **settings)
     root = case.path if case.path.is_dir() else case.path.parent
     workspace = Workspace(root) if case.path.is_dir() else None
     return lint(_build(case.path), config, workspace=workspace)
 
 
-def found(report: Report) -> tuple[str, ...]:
-    """Return the findings of a report in the form of `Case.expected`."""
-    return tuple(
-        sorted(f"{_subject(finding)} {finding.pointer}".strip() for finding in report.findings)
-    )
+def found(report: Report, rule: str) -> tuple[str, ...]:
+    """Return the findings of one rule in the form of `Case.expected`."""
+    mine = (finding for finding in report.findings if finding.rule == rule)
+    return tuple(sorted(f"{_subject(finding)} {finding.pointer}".strip() for finding in mine))
 
 
 def _subject(finding: Finding) -> str:
@@ -90,4 +91,6 @@ def _build(path: Path) -> Build:
 def _typed(name: str, value: Any) -> Any:
     if name in ("schemas", "exemptions"):
         return Path(value)
+    if name == "today":
+        return date.fromisoformat(value)
     return tuple(value) if isinstance(value, list) else value

@@ -7,11 +7,12 @@ from typing import Any
 
 from gitops_policy.build import Build
 from gitops_policy.config import Config
-from gitops_policy.exemptions import apply_exemptions
+from gitops_policy.exemptions import Exemption, apply_exemptions
 from gitops_policy.findings import Finding, Report, ResourceId, RuleError
-from gitops_policy.model import Document, Problem
+from gitops_policy.model import Document, Problem, Resource
 from gitops_policy.origins import origin_of
-from gitops_policy.registry import BUILD, CONTAINERS, EVERY, PODS, Rule, rules
+from gitops_policy.pods import Container, Pod
+from gitops_policy.registry import BUILD, CONTAINERS, EVERY, EXEMPTIONS, PODS, Rule, rules
 from gitops_policy.world import Workspace, World
 
 
@@ -29,33 +30,52 @@ def lint(
     settings = config or Config()
     build = documents if isinstance(documents, Build) else Build(tuple(map(_document, documents)))
     world = World(build, settings, workspace)
-    findings: list[Finding] = []
-    errors: list[RuleError] = []
-    evaluated: dict[str, int] = {}
+    run = _Run(world)
     selected = settings.selected(rules())
     for rule in selected:
-        evaluated[rule.id] = _run(rule, world, findings, errors)
-    kept, exempted = apply_exemptions(findings)
-    return Report(_ordered(kept), tuple(exempted), evaluated, tuple(errors))
+        if rule.kinds != EXEMPTIONS:
+            run.rule(rule)
+    run.findings, exempted = apply_exemptions(world.exemptions, run.findings, world.today)
+    for rule in selected:
+        if rule.kinds == EXEMPTIONS:
+            run.rule(rule)
+    return Report(_ordered(run.findings), tuple(exempted), run.evaluated, tuple(run.errors))
 
 
 def _document(item: Document | dict[str, Any]) -> Document:
     return item if isinstance(item, Document) else Document(item)
 
 
-def _run(rule: Rule, world: World, findings: list[Finding], errors: list[RuleError]) -> int:
-    seen = set()
-    for subject in subjects(rule, world):
-        resource = getattr(subject, "resource", None if subject is world else subject)
-        seen.add(id(resource))
-        try:
-            findings.extend(
-                _finding(rule, problem, world) for problem in rule.check(subject, world)
-            )
-        except Exception as error:
-            shown = f"{type(error).__name__}: {error}"
-            errors.append(RuleError(rule.id, shown, resource.id if resource else None))
-    return len(seen)
+class _Run:
+    """Collects what the rules say about one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.findings: list[Finding] = []
+        self.errors: list[RuleError] = []
+        self.evaluated: dict[str, int] = {}
+
+    def rule(self, rule: Rule) -> None:
+        """Call a rule with each of its subjects; a crash becomes an error of this rule."""
+        seen = set()
+        for subject in subjects(rule, self.world):
+            resource = _resource(subject)
+            seen.add(id(resource or subject))
+            try:
+                problems = list(rule.check(subject, self.world))
+            except Exception as error:
+                shown = f"{type(error).__name__}: {error}"
+                identity = resource.id if resource else None
+                self.errors.append(RuleError(rule.id, shown, identity))
+            else:
+                self.findings += [_finding(rule, problem, self.world) for problem in problems]
+        self.evaluated[rule.id] = len(seen)
+
+
+def _resource(subject: object) -> Resource | None:
+    if isinstance(subject, Resource):
+        return subject
+    return subject.resource if isinstance(subject, Pod | Container | Exemption) else None
 
 
 def subjects(rule: Rule, world: World) -> Iterator[Any]:
@@ -66,6 +86,8 @@ def subjects(rule: Rule, world: World) -> Iterator[Any]:
         yield from world.index.resources
     elif rule.kinds == PODS:
         yield from world.pods
+    elif rule.kinds == EXEMPTIONS:
+        yield from world.exemptions
     elif rule.kinds == CONTAINERS:
         yield from world.containers
     else:

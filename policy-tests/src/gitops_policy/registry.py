@@ -17,6 +17,7 @@ PODS = "pods"
 CONTAINERS = "containers"
 EVERY = "every object"
 BUILD = "build"
+EXEMPTIONS = "exemptions"
 
 Check = Callable[..., Iterator[Problem]]
 
@@ -25,8 +26,9 @@ Check = Callable[..., Iterator[Problem]]
 class Rule:
     """One rule: what it demands, why, of which subjects, and its names elsewhere.
 
-    `kinds` is `PODS`, `CONTAINERS`, `EVERY`, `BUILD` or a tuple of `group/Kind`; it decides
-    what the check is called with: a Pod, a Container, a Resource, or the World once.
+    `kinds` is `PODS`, `CONTAINERS`, `EVERY`, `BUILD`, `EXEMPTIONS` or a tuple of `group/Kind`; it
+    decides what the check is called with: a Pod, a Container, a Resource, the World once, or, when
+    all other rules have run, an Exemption.
     """
 
     id: str

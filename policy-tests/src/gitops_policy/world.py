@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
 from gitops_policy.build import Build, build_kustomization, is_kustomization
 from gitops_policy.config import Config
+from gitops_policy.exemptions import LEDGER, Exemption, find_exemptions
 from gitops_policy.kustomization import RenderError
 from gitops_policy.model import Index, Resource
 from gitops_policy.pods import Container, Pod, pods, pods_of
@@ -52,6 +54,17 @@ class World:
     def environment(self) -> str | None:
         """dev, staging, production, or None where the path does not say."""
         return self.config.environment or self.build.environment
+
+    @property
+    def today(self) -> date:
+        """The day that decides what has expired."""
+        return self.config.today or date.today()
+
+    @cached_property
+    def exemptions(self) -> list[Exemption]:
+        """The exemptions that concern objects of this build."""
+        beside = self.workspace.root / LEDGER if self.workspace else None
+        return find_exemptions(self.index, self.config.exemptions or beside)
 
     @cached_property
     def pods(self) -> list[Pod]:
