@@ -115,7 +115,7 @@ class ReleasePlay:
         if result.action is Action.ADVANCE:
             return None
         verdict = ABORTED if result.action is Action.ABORT else UNDECIDED
-        return verdict, f"at {weight} %: {result.message}"
+        return verdict, f"at {weight} %: {result.message}{_last_value(result)}"
 
     def _analyse(
         self,
@@ -173,6 +173,14 @@ def find_rollout(documents: list[Document]) -> Document:
     """The one Rollout of an overlay; ValueError when there is none or more."""
     (rollout,) = [document for document in documents if document["kind"] == "Rollout"]
     return rollout
+
+
+def _last_value(result: AnalysisResult) -> str:
+    """The value that decided, for the metric that the message begins with."""
+    for metric in result.metrics:
+        if result.message.startswith(f"metric {metric.name} ") and metric.measurements:
+            return f", last value {_shown(metric.measurements[-1])}"
+    return ""
 
 
 def _metric(result: MetricResult) -> MetricOutcome:

@@ -87,7 +87,7 @@ def _play_releases(workspace: Workspace, setting: Setting, view: View) -> list[R
 
         with view.doing("starting Prometheus and the stable server"):
             key = secrets.token_urlsafe(24)
-            node = _node(registry.address, key)
+            node = node_for(registry.address, key)
             prometheus = start_prometheus(
                 group, folder / "prometheus", setting.tools / "bin" / "prometheus", "1s"
             )
@@ -151,7 +151,7 @@ def _bumped(workspace: Workspace, release: ModelRelease, why: str) -> str:
     return f"{release.uri} in Git as commit {commit}, {why}"
 
 
-def _node(registry: str, key: str) -> Node:
+def node_for(registry: str, key: str) -> Node:
     """What stands in for the cluster's addresses and for External Secrets."""
     digest = hashlib.sha256(key.encode()).hexdigest()
     return Node(
