@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_pipeline import ModelRelease, PipelineError, ReleaseFileError, parse_env
 
@@ -68,18 +68,21 @@ def changed(key: str, value: str) -> str:
     return re.sub(rf"^{key}=.*$", lambda _: f"{key}={value}", TEXT, flags=re.MULTILINE)
 
 
+@settings(deadline=None)
 @given(releases())
 def test_what_is_written_is_read_back_and_fits_the_schema(release):
     assert parse_env(release.to_env()) == release
     jsonschema.validate(as_object(release.to_env()), SCHEMA)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_either_read_or_refused_with_its_line(text):
     with pytest.raises(ReleaseFileError, match=r"^model-release\.env:\d+: "):
         parse_env(text)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(as_object(TEXT))), st.text().filter(lambda text: "\n" not in text))
 def test_schema_and_parser_refuse_the_same_values(key, value):
     text = changed(key, value)
