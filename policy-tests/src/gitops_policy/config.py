@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from gitops_policy.registry import Rule
 
 PROFILES = ("recommended", "strict", "pss-baseline", "pss-restricted")
 FAIL_ON = ("error", "warning", "never")
+# The edges of the histograms that the inference server exports.
+EDGES: Mapping[str, Sequence[float]] = {
+    "http_request_duration_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+}
 
 
 class ConfigError(Exception):
@@ -22,7 +27,10 @@ class Config:
 
     `only` and `skip` hold rule ids or a rule's names in other tools. `environment` (dev, staging,
     production) is the overlay's own unless set. `schemas` is the folder of CRD schemas; unset, it
-    is `.tools/schemas` of the repository. `today` decides what has expired.
+    is `.tools/schemas` of the repository. `today` decides what has expired. `zones` is the number
+    of zones of the nodes. `shutdown_settings` are the variables by which a server is told how
+    many seconds it takes to stop, `shutdown_margin` is what must be left over. `histogram_edges`
+    holds the bucket edges of each histogram whose edges are known.
     """
 
     profile: str = "recommended"
@@ -33,6 +41,10 @@ class Config:
     environment: str | None = None
     registries: tuple[str, ...] = ()
     minimum_replicas: int = 2
+    zones: int = 3
+    shutdown_settings: tuple[str, ...] = ("DRAIN_SECONDS", "SHUTDOWN_SECONDS")
+    shutdown_margin: int = 5
+    histogram_edges: Mapping[str, Sequence[float]] = field(default_factory=lambda: EDGES)
     schemas: Path | None = None
     exemptions: Path | None = None
     today: date | None = None

@@ -1,0 +1,128 @@
+"""Who makes the Secrets and ConfigMaps that others read, and with which keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gitops_policy.fields import Path, entries, field, mapping, text
+from gitops_policy.model import Resource
+from gitops_policy.pods import Pod
+from gitops_policy.world import World
+
+Keys = frozenset[str] | None
+# Every namespace gets these from the cluster itself.
+_FROM_THE_CLUSTER = {
+    "kube-root-ca.crt": frozenset({"ca.crt"}),
+    "openshift-service-ca.crt": frozenset({"service-ca.crt"}),
+}
+_TLS_KEYS = frozenset({"tls.crt", "tls.key", "ca.crt"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A pod's reference to a ConfigMap or Secret; paths count from the pod spec.
+
+    `keys` holds the keys it reads with their paths; `optional` means the pod starts without.
+    """
+
+    kind: str
+    name: str
+    path: Path
+    keys: tuple[tuple[Path, str], ...] = ()
+    optional: bool = False
+
+
+def references(pod: Pod) -> Iterator[Reference]:
+    """Yield every reference to a ConfigMap or Secret in a pod spec."""
+    for container in pod.containers:
+        base: Path = (container.group, container.position)
+        for i, source in entries(container.spec, "envFrom"):
+            yield from _plain(source, "configMapRef", "ConfigMap", (*base, "envFrom", i))
+            yield from _plain(source, "secretRef", "Secret", (*base, "envFrom", i))
+        for i, variable in entries(container.spec, "env"):
+            source = mapping(variable, "valueFrom")
+            path = (*base, "env", i, "valueFrom")
+            yield from _keyed(source, "configMapKeyRef", "ConfigMap", path)
+            yield from _keyed(source, "secretKeyRef", "Secret", path)
+    for i, volume in entries(pod.spec, "volumes"):
+        yield from _volume(volume, ("volumes", i))
+        for j, source in entries(volume, "projected", "sources"):
+            yield from _volume(source, ("volumes", i, "projected", "sources", j))
+    for i, secret in entries(pod.spec, "imagePullSecrets"):
+        yield Reference("Secret", text(secret, "name"), ("imagePullSecrets", i, "name"))
+
+
+def _plain(source: object, key: str, kind: str, path: Path) -> Iterator[Reference]:
+    if found := mapping(source, key):
+        optional = found.get("optional") is True
+        yield Reference(kind, text(found, "name"), (*path, key, "name"), optional=optional)
+
+
+def _keyed(source: object, key: str, kind: str, path: Path) -> Iterator[Reference]:
+    if found := mapping(source, key):
+        keys = (((*path, key, "key"), text(found, "key")),)
+        optional = found.get("optional") is True
+        yield Reference(kind, text(found, "name"), (*path, key, "name"), keys, optional)
+
+
+def _volume(volume: object, path: Path) -> Iterator[Reference]:
+    for field_name, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
+        source = mapping(volume, field_name)
+        name = "secretName" if "secretName" in source else "name"
+        if text(source, name):
+            base = (*path, field_name)
+            keys = tuple(
+                ((*base, "items", i, "key"), text(item, "key"))
+                for i, item in entries(source, "items")
+            )
+            optional = source.get("optional") is True
+            yield Reference(kind, text(source, name), (*base, name), keys, optional)
+
+
+def config_map_keys(world: World, namespace: str, name: str) -> Keys | bool:
+    """Return the keys of a ConfigMap, False where nobody makes it."""
+    found = world.index.get("ConfigMap", namespace, name)
+    if found is None:
+        return _FROM_THE_CLUSTER.get(name, False)
+    return frozenset(mapping(found.content, "data")) | frozenset(
+        mapping(found.content, "binaryData")
+    )
+
+
+def secret_keys(world: World) -> dict[tuple[str, str], Keys]:
+    """Return every Secret that the build makes, with its keys (None where only run time knows)."""
+    made: dict[tuple[str, str], Keys] = {}
+    for resource in world.index.resources:
+        for name, keys in _made_by(resource):
+            made[(resource.namespace, name)] = keys
+    return made
+
+
+def _made_by(resource: Resource) -> Iterable[tuple[str, Keys]]:
+    spec, kind = resource.spec, resource.group_kind
+    if kind == "Secret":
+        data = {**mapping(resource.content, "data"), **mapping(resource.content, "stringData")}
+        return [(resource.name, frozenset(data))]
+    if kind == "external-secrets.io/ExternalSecret":
+        return [(text(spec, "target", "name") or resource.name, _external_keys(resource))]
+    if kind == "cert-manager.io/Certificate":
+        return [(text(spec, "secretName"), _TLS_KEYS)]
+    if kind == "bitnami.com/SealedSecret":
+        name = text(spec, "template", "metadata", "name") or resource.name
+        return [(name, frozenset(mapping(spec, "encryptedData")))]
+    if kind == "secrets.hashicorp.com/VaultStaticSecret":
+        return [(text(spec, "destination", "name"), None)]
+    if kind == "postgresql.cnpg.io/Cluster":
+        return [(f"{resource.name}-{end}", None) for end in ("app", "superuser", "ca")]
+    return []
+
+
+def _external_keys(resource: Resource) -> Keys:
+    template = mapping(resource.spec, "target", "template")
+    written = frozenset(mapping(template, "data"))
+    if written and field(template, "mergePolicy") != "Merge":
+        return written
+    if entries(resource.spec, "dataFrom") or "templateFrom" in template:
+        return None
+    return written | {text(item, "secretKey") for _, item in entries(resource.spec, "data")}
