@@ -1,6 +1,8 @@
 """Three environments: the same service, and only what may differ differs."""
 
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
@@ -290,3 +292,12 @@ def test_the_settings_themselves_are_no_object_of_the_cluster(environment: str) 
 
     assert len(data) == 2
     assert not any("HOSTNAME" in each for each in data)
+
+
+def test_the_readme_shows_what_staging_renders() -> None:
+    block = (REPOSITORY / "overlays" / "README.md").read_text().split("```")[-2]
+    shown = re.findall(r"(\d+) kind: (\w+)", block)
+
+    counted = Counter(manifest["kind"] for manifest in manifests("staging"))
+
+    assert {kind: int(number) for number, kind in shown} == counted

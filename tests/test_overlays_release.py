@@ -259,11 +259,12 @@ def test_both_analysis_steps_ask_every_question_after_the_weight_is_set(
 
 def canary_pods(steps: list[Manifest], replicas: int) -> Iterator[tuple[int, int]]:
     """The controller's number of canary pods and the weight, at each step in turn."""
-    weight, scale = 0, None
+    weight = 0
+    scale: Manifest = {"matchTrafficWeight": True}
     for step in steps:
         weight = step.get("setWeight", weight)
         scale = step.get("setCanaryScale", scale)
-        share = weight if scale is None or scale.get("matchTrafficWeight") else scale.get("weight")
+        share = weight if scale.get("matchTrafficWeight") else scale.get("weight")
         yield scale["replicas"] if share is None else ceil(replicas * share / 100), weight
 
 
