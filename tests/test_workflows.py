@@ -1,4 +1,4 @@
-"""A workflow decides nothing that make does not, and runs nothing whose origin is not written down."""
+"""A workflow decides nothing that make does not, and runs nothing of unrecorded origin."""
 
 import re
 from pathlib import Path
