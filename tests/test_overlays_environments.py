@@ -284,6 +284,7 @@ def test_every_setting_reaches_the_manifests(environment: str, tmp_path: Path) -
     output = str(render(overlay))
 
     assert [setting for setting, mark in marks.items() if mark not in output] == []
+    assert "example.com" not in output
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -162,13 +162,13 @@ def leaves(value: Any, path: str) -> list[tuple[str, Any]]:
 def field_specs() -> list[tuple[str, ...]]:
     """Where each field spec stands: the transformer, and for a reference the kind it names."""
     config = yaml.safe_load((FOLDER / "kustomizeconfig.yaml").read_text())
-    plain = [
+    plain: list[tuple[str, ...]] = [
         (name, spec["kind"], spec["path"])
         for name, specs in config.items()
         if name != "nameReference"
         for spec in specs
     ]
-    references = [
+    references: list[tuple[str, ...]] = [
         ("nameReference", reference["kind"], spec["kind"], spec["path"])
         for reference in config["nameReference"]
         for spec in reference["fieldSpecs"]
