@@ -36,7 +36,7 @@ def read_curves(
             f'namespace="{namespace}",rollouts_pod_template_hash="{pod_template_hash}",'
             f'endpoint=~"infer|predict"{extra}'
         )
-        return f"sum(rate(http_requests_total{{{labels}}}[4s]))"
+        return f"sum(rate(http_requests_total{{{labels}}}[5s]))"
 
     stable, canary = hashes
     failed = rate(canary, ',status=~"5.."')

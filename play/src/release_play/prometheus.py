@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import httpx
 import yaml
 
-from release_play.processes import Process, ProcessGroup, free_port, wait_until_ready
+from release_play.processes import Process, ProcessError, ProcessGroup, free_port, wait_until_ready
 
 READY_SECONDS = 30.0
+SCRAPED_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,24 @@ class Prometheus:
     def scrape(self, targets: Sequence[Target]) -> None:
         """Replace the scraped targets (the file is renamed into place, never half-written)."""
         _write_targets(self._targets, targets)
+
+    def wait_until_scraped(self, target: Target) -> None:
+        """Return once the target was scraped; ProcessError when that takes too long.
+
+        Prometheus hands new targets to its scrapers at most every 5 s.
+        """
+        deadline = time.monotonic() + SCRAPED_SECONDS
+        while time.monotonic() < deadline:
+            self.process.require_alive()
+            response = httpx.get(
+                f"{self.address}/api/v1/query",
+                params={"query": f'up{{pod="{target.pod}"}} == 1'},
+                timeout=10.0,
+            )
+            if response.is_success and response.json()["data"]["result"]:
+                return
+            time.sleep(0.2)
+        raise ProcessError(f"Prometheus did not scrape {target.pod} in {SCRAPED_SECONDS:.0f} s")
 
     def query_range(
         self, expression: str, start: float, end: float, step: float = 1.0

@@ -10,7 +10,7 @@ from model_pipeline import ModelRelease, TrainingConfig, register_model, train
 from model_pipeline import dataset as example
 
 from release_play.faulty_model import break_model
-from release_play.processes import ProcessGroup, free_port, wait_until_ready
+from release_play.processes import Process, ProcessGroup, free_port, wait_until_ready
 
 READY_SECONDS = 90.0
 FAULTY_SHARE = 0.05
@@ -18,10 +18,14 @@ SEEDS = {"stable": 0, "good": 1}
 
 
 class Registry:
-    """The running MLflow server at `address`; each method registers one more version."""
+    """The MLflow server at `address`; the other methods register one more version each."""
 
-    def __init__(self, folder: Path, address: str):
-        self._folder, self.address = folder, address
+    def __init__(self, folder: Path, address: str, process: Process):
+        self._folder, self.address, self._process = folder, address, process
+
+    def wait(self) -> None:
+        """Return once the server answers; ProcessError when it does not."""
+        wait_until_ready(self._process, f"{self.address}/health", READY_SECONDS)
 
     def train(self, name: str) -> tuple[ModelRelease, bytes, float]:
         """Train with the seed of `name`; the release, its ONNX bytes, its test accuracy."""
@@ -37,7 +41,7 @@ class Registry:
 
 
 def start_registry(group: ProcessGroup, folder: Path) -> Registry:
-    """Start MLflow on SQLite and a local artifact folder."""
+    """Start MLflow on SQLite and a local artifact folder; `wait` tells when it answers."""
     folder.mkdir(parents=True)
     port = free_port()
     process = group.start(
@@ -50,6 +54,4 @@ def start_registry(group: ProcessGroup, folder: Path) -> Registry:
         ],
         {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
     )
-    address = f"http://127.0.0.1:{port}"
-    wait_until_ready(process, f"{address}/health", READY_SECONDS)
-    return Registry(folder, address)
+    return Registry(folder, f"http://127.0.0.1:{port}", process)

@@ -60,10 +60,10 @@ def plot(release: ReleaseOutcome) -> str:
             traffic.plot(*_line(points, begin), color=COLOURS[side], label=side)
         traffic.set_ylabel("requests/s")
         traffic.legend(loc="upper left", ncols=2, frameon=False)
-        errors.plot(*_line(curves.errors, begin), color=COLOURS["canary"])
+        errors.plot(*_line(curves.errors, begin), color=COLOURS["canary"], clip_on=False)
         errors.set_ylabel("canary errors, %")
         errors.set_ylim(bottom=0)
-        llr.plot(*_line(curves.llr, begin), color=COLOURS["canary"])
+        llr.plot(*_line(curves.llr, begin), color=COLOURS["canary"], marker=".")
         if curves.boundaries:
             low, high = curves.boundaries
             llr.axhline(high, color=COLOURS["fail"], linestyle="--", label=f"bad at {high:+.3f}")

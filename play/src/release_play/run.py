@@ -18,7 +18,7 @@ from release_play.pace import Pace
 from release_play.pods import Node, start_pod
 from release_play.processes import ProcessGroup
 from release_play.prometheus import start_prometheus
-from release_play.registry import start_registry
+from release_play.registry import Registry, start_registry
 from release_play.release import PROMOTED, Plan, ReleasePlay, find_rollout
 from release_play.stage import Stage, pod_name
 from release_play.traffic import Request, Split, Traffic
@@ -49,12 +49,17 @@ def run(setting: Setting, view: View) -> RunOutcome:
     Raises the errors of its parts, each with a message for a person. Whatever was started is
     stopped when this returns or raises.
     """
-    with open_workspace(setting.root, setting.output) as workspace:
+    with ExitStack() as stack:
+        workspace = stack.enter_context(open_workspace(setting.root, setting.output))
+        group = stack.enter_context(ProcessGroup(workspace.folder / "logs"))
+        # MLflow takes seconds to come up: it does so while the overlays are checked.
+        registry = start_registry(group, workspace.folder / "mlflow")
         overlays = check_overlays(workspace, setting, view)
         if any(overlay.findings["error"] for overlay in overlays):
             return RunOutcome(overlays, [], len(PLANS))
-        releases = _play_releases(workspace, setting, view)
-        return RunOutcome(overlays, releases, len(PLANS))
+        return RunOutcome(
+            overlays, _play_releases(workspace, group, registry, setting, view), len(PLANS)
+        )
 
 
 def check_overlays(workspace: Workspace, setting: Setting, view: View) -> list[OverlayOutcome]:
@@ -69,47 +74,47 @@ def check_overlays(workspace: Workspace, setting: Setting, view: View) -> list[O
     return outcomes
 
 
-def _play_releases(workspace: Workspace, setting: Setting, view: View) -> list[ReleaseOutcome]:
-    folder = workspace.folder
-    with ExitStack() as stack:
-        group = stack.enter_context(ProcessGroup(folder / "logs"))
-        view.heading(f"Models, trained and put into Git ({OVERLAY})")
-        with view.doing("starting MLflow"):
-            registry = start_registry(group, folder / "mlflow")
-        with view.doing("training the stable model"):
-            stable, _, accuracy = registry.train("stable")
-        view.line(_bumped(workspace, stable, f"accuracy {accuracy:.3f}"))
-        with view.doing("training the good candidate"):
-            good, model, accuracy = registry.train("good")
-        view.line(f"{good.uri}: the good candidate, accuracy {accuracy:.3f}")
-        bad = registry.register_faulty(model)
-        view.line(f"{bad.uri}: the bad one, fails on about 5 % of real rows when it runs")
-
-        with view.doing("starting Prometheus and the stable server"):
-            key = secrets.token_urlsafe(24)
-            node = node_for(registry.address, key)
-            prometheus = start_prometheus(
-                group, folder / "prometheus", setting.tools / "bin" / "prometheus", "1s"
-            )
-            overlay = _read(workspace, setting)
-            rollout = find_rollout(overlay.documents)
-            pod = start_pod(
-                group, folder / "pods", pod_name(rollout), rollout, overlay.documents, node
-            )
-            prometheus.scrape([pod.target])
-        traffic = stack.enter_context(
-            Traffic(
-                real_requests(stable.name),
-                setting.pace.rate,
-                Split(pod.base_url),
-                {"X-API-Key": key},
-            )
+def _play_releases(
+    workspace: Workspace, group: ProcessGroup, registry: Registry, setting: Setting, view: View
+) -> list[ReleaseOutcome]:
+    good, bad = _put_stable_into_git(workspace, registry, view)
+    with view.doing("starting Prometheus and the stable server"):
+        key = secrets.token_urlsafe(24)
+        node = node_for(registry.address, key)
+        folder = workspace.folder
+        prometheus = start_prometheus(
+            group, folder / "prometheus", setting.tools / "bin" / "prometheus", "1s"
         )
-        stage = Stage(group, folder / "pods", node, prometheus, pod, traffic)
+        overlay = _read(workspace, setting)
+        rollout, pods = find_rollout(overlay.documents), folder / "pods"
+        stable = start_pod(group, pods, pod_name(rollout), rollout, overlay.documents, node)
+        prometheus.scrape([stable.target])
+        prometheus.wait_until_scraped(stable.target)
+    requests, headers = real_requests(good.name), {"X-API-Key": key}
+    with Traffic(requests, setting.pace.rate, Split(stable.base_url), headers) as traffic:
+        stage = Stage(group, pods, node, prometheus, stable, traffic)
         return [
             _play_one(plan, release, stage, workspace, setting, view)
             for plan, release in zip(PLANS, (good, bad), strict=True)
         ]
+
+
+def _put_stable_into_git(
+    workspace: Workspace, registry: Registry, view: View
+) -> tuple[ModelRelease, ModelRelease]:
+    """Register three versions and commit the first; the good and the bad candidate."""
+    view.heading(f"Models, trained and put into Git ({OVERLAY})")
+    with view.doing("starting MLflow"):
+        registry.wait()
+    with view.doing("training the stable model"):
+        stable, _, accuracy = registry.train("stable")
+    view.line(_bumped(workspace, stable, f"accuracy {accuracy:.3f}"))
+    with view.doing("training the good candidate"):
+        good, model, accuracy = registry.train("good")
+    view.line(f"{good.uri}: the good candidate, accuracy {accuracy:.3f}")
+    bad = registry.register_faulty(model)
+    view.line(f"{bad.uri}: the bad one, fails on about 5 % of real rows when it runs")
+    return good, bad
 
 
 def _play_one(

@@ -25,11 +25,12 @@ class Stage:
     canary: Pod | None = None
 
     def start_canary(self, rollout: Document, documents: Sequence[Document]) -> Pod:
-        """Start a pod of the new template; it is scraped, and gets no traffic yet."""
+        """Start a pod of the new template; it is ready and scraped, and gets no traffic yet."""
         name = pod_name(rollout)
         self.canary = start_pod(self.group, self.folder, name, rollout, documents, self.node)
         self.traffic.split = Split(self.stable.base_url, self.canary.base_url, 0)
         self._scrape()
+        self.prometheus.wait_until_scraped(self.canary.target)
         return self.canary
 
     def set_weight(self, weight: int) -> None:

@@ -76,7 +76,9 @@ class View:
         self._console.print(f"  {_styled(release.verdict)}: {escape(release.reason)}")
 
     def result(self, run: RunOutcome) -> None:
-        """The table at the end."""
+        """The table at the end; nothing when nothing was played."""
+        if not run.releases:
+            return
         table = Table("release", "expected", "verdict", "seconds", "stable", "canary", "lost")
         for release in run.releases:
             table.add_row(
