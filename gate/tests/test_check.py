@@ -42,7 +42,7 @@ def test_a_guarded_metric_that_ends_is_clean(build: Build) -> None:
             {"successCondition": "len(result) > 0 && result[0] < 1"},
             "it holds on the result [-inf]",
         ),
-        ({"successCondition": "result < 1"}, "needs a number"),
+        ({"successCondition": "result < 1"}, "needs number, found numbers"),
         ({"successCondition": "sqrt(result[0]) < 1"}, "'sqrt' is not modelled"),
         ({"provider": {"prometheus": {"query": "sum(up"}}}, "the query does not parse"),
         ({"provider": {"prometheus": {"query": "up{{args.x}}"}}}, "failed to resolve"),

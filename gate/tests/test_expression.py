@@ -4,11 +4,18 @@ from typing import Any
 import pytest
 from canary_gate import EvaluationError, RefusedError
 from canary_gate.evaluation import holds
-from canary_gate.expression import parse
+from canary_gate.expression import Node, parse
+from canary_gate.static import require_condition
 from hypothesis import given
 from hypothesis import strategies as st
 
 GUARD = "len(result) > 0 && !isNaN(result[0]) && !isInf(result[0])"
+
+
+def compiled(condition: str) -> Node:
+    node = parse(condition)
+    require_condition(node)
+    return node
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,8 @@ GUARD = "len(result) > 0 && !isNaN(result[0]) && !isInf(result[0])"
         ("len('abc') == 3 && 'a' != 'b'", []),
         ("!isNil(result)", []),
         ("len(default(result, 0)) == 0", []),
+        ("default(result, 0) != 0", [0.0]),
+        ("!isNaN(1)", []),
         ("true != (1 == 2)", []),
         ("+1 == 1", []),
         ("[1, 2][1] == 2", []),
@@ -56,19 +65,19 @@ def test_a_condition_of_the_subset_holds(condition: str, result: Any) -> None:
         ("result[0] > 0", [], "index out of range: 0"),
         ("result[-2] > 0", [1.0], "out of range"),
         ("result[0.5] > 0", [1.0], "integer"),
-        ("result[0] > 0", 1.0, "needs a list"),
-        ("result > 0", [1.0], "needs a number"),
-        ("len(result) > 0", 1.0, "no length"),
-        ("isNaN(result)", [1.0], "needs a number"),
-        ("result", [1.0], "expected bool"),
-        ("!result", 1.0, "needs a bool"),
-        ("result && true", 1.0, "needs a bool"),
+        ("result[0] > 0", 1.0, "needs list"),
+        ("result > 0", [1.0], "needs number"),
+        ("len(result) > 0", 1.0, r"len\(\) needs list or string, found float"),
+        ("isNaN(result)", [1.0], "needs float, found numbers"),
+        ("result", [1.0], "not true or false"),
+        ("!result", 1.0, "needs bool"),
+        ("result && true", 1.0, "needs bool"),
         ("result == [1]", [1.0], "lists"),
         ("asInt(result) > 0", math.nan, "asInt"),
         ("asFloat('x') > 0", [], "asFloat"),
-        ("result % 2 == 0", 3.0, "integers"),
-        ("result ? true : false", 1.0, "needs a bool"),
-        ("all(result, # < 1)", 1.0, "needs a list"),
+        ("result % 2 == 0", 3.0, "% needs integer"),
+        ("result ? true : false", 1.0, "needs bool"),
+        ("all(result, # < 1)", 1.0, "needs list"),
     ],
 )
 def test_a_condition_that_cannot_be_evaluated_is_an_error(
@@ -104,23 +113,23 @@ def test_a_condition_that_cannot_be_evaluated_is_an_error(
         ("true ? 1", "expected ':'"),
         ("result[0] & 1", "column 11: '&'"),
         ("len(result)", "not true or false"),
-        ("result[0] > 'a'", "needs a number"),
-        ("1 && true", "needs a bool"),
-        ("!len(result) == 0", "needs a bool"),
-        ("true == 1", "needs a bool"),
-        ("1[0] > 0", "needs a list"),
-        ("[1]['a'] > 0", "needs a number"),
-        ("all(result, 1)", "needs a bool"),
-        ("all(1, true)", "needs a list"),
-        ("(1 ? true : false)", "needs a bool"),
-        ("-true > 0", "needs a number"),
+        ("result[0] > 'a'", "needs number"),
+        ("1 && true", "needs bool"),
+        ("!len(result) == 0", "needs bool"),
+        ("true == 1", "== compares bool with int"),
+        ("1[0] > 0", "needs list"),
+        ("[1]['a'] > 0", "an index needs integer"),
+        ("all(result, 1)", "needs bool"),
+        ("all(1, true)", "needs list"),
+        ("(1 ? true : false)", "needs bool"),
+        ("-true > 0", "needs number"),
         ('"a\\"b" == \'c\'', "is not understood"),
         ("result[0] > 1 // a comment", "'/' is not understood"),
     ],
 )
 def test_anything_outside_the_subset_is_refused(condition: str, reason: str) -> None:
     with pytest.raises(RefusedError, match=reason.replace("|", r"\|")):
-        parse(condition)
+        compiled(condition)
 
 
 @given(st.text(alphabet="result[0]<>=&|!()., 1ae#?:+-*/%isNlnd'\"{}", max_size=40))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from canary_gate import durations
 from canary_gate.errors import RefusedError
 from canary_gate.expression import Node, parse
+from canary_gate.static import require_condition
 from canary_gate.template import AnalysisTemplate, Argument, MetricTemplate
 
 #: The controller's default for a metric that sets no consecutiveErrorLimit.
@@ -218,9 +219,11 @@ def _condition(what: str, text: str) -> Node | None:
     if not text:
         return None
     try:
-        return parse(text)
+        node = parse(text)
+        require_condition(node)
     except RefusedError as error:
         raise RefusedError(f"{what}: {error.reason}") from None
+    return node
 
 
 def _unique(metrics: list[MetricTemplate]) -> None:

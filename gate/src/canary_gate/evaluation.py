@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable
 from typing import NoReturn
 
-from canary_gate.errors import EvaluationError
+from canary_gate.errors import EvaluationError, RefusedError
 from canary_gate.expression import (
     Binary,
     Call,
@@ -18,6 +18,7 @@ from canary_gate.expression import (
     Result,
     Unary,
 )
+from canary_gate.static import require_condition
 
 Value = float | int | bool | str | list[float]
 ProviderValue = float | list[float]
@@ -27,8 +28,13 @@ def holds(condition: Node, result: ProviderValue) -> bool:
     """Whether the condition is true of the result.
 
     Raises EvaluationError where the controller's engine fails: an index out of range, a
-    list where a number is needed, a condition that is no boolean.
+    list where a number is needed, a condition that is no boolean. The engine compiles a
+    condition anew for every result, so a type that does not fit fails wherever it stands.
     """
+    try:
+        require_condition(condition, "numbers" if isinstance(result, list) else "float")
+    except RefusedError as error:
+        raise EvaluationError(error.reason) from None
     value = _Evaluator(result).value(condition)
     return value if isinstance(value, bool) else _fail("expected bool")
 
@@ -41,6 +47,12 @@ def _number(value: object, what: str) -> float | int:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         _fail(f"{what} needs a number, found {value!r}")
     return value
+
+
+def _float(value: object, *, written: bool) -> None:
+    # The engine makes a float of an integer that is written out, of no other.
+    if isinstance(value, int) and not written:
+        _fail(f"isNaN and isInf need a float, found {value!r}")
 
 
 def _bool(value: object, what: str) -> bool:
@@ -139,7 +151,7 @@ class _Evaluator:
 
     @staticmethod
     def _equal(left: object, right: object) -> bool:
-        if isinstance(left, list) or isinstance(right, list):
+        if isinstance(left, list) and isinstance(right, list):
             _fail("comparing lists with == is not modelled")
         return isinstance(left, bool) == isinstance(right, bool) and left == right
 
@@ -150,6 +162,8 @@ class _Evaluator:
         if node.function in _TESTS:
             return self._predicate(node)
         arguments = [self.value(argument) for argument in node.arguments]
+        if node.function in ("isNaN", "isInf"):
+            _float(arguments[0], written=isinstance(node.arguments[0], Constant))
         return _CALLS[node.function](self._result, *arguments)
 
     def _predicate(self, node: Call) -> object:

@@ -1,13 +1,9 @@
-"""Conditions: the syntax tree of the expr-lang subset, its parser and its static types."""
+"""Conditions: the syntax tree of the expr-lang subset and its parser."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from canary_gate.errors import RefusedError
 from canary_gate.lexer import Token, tokens
-
-Type = Literal["number", "bool", "string", "list", "any"]
 
 
 @dataclass(frozen=True)
@@ -78,17 +74,17 @@ class Call:
 
 Node = Constant | Result | Item | ListOf | Index | Unary | Binary | Choice | Call
 
-#: Argument and result types of the functions in the subset.
-FUNCTIONS: dict[str, tuple[tuple[Type, ...], Type]] = {
-    "len": (("any",), "number"),
-    "isNaN": (("number",), "bool"),
-    "isInf": (("number",), "bool"),
-    "isNil": (("any",), "bool"),
-    "default": (("any", "any"), "any"),
-    "asFloat": (("any",), "number"),
-    "asInt": (("any",), "number"),
+#: Number of arguments of the functions in the subset.
+FUNCTIONS = {
+    "len": 1,
+    "isNaN": 1,
+    "isInf": 1,
+    "isNil": 1,
+    "default": 2,
+    "asFloat": 1,
+    "asInt": 1,
 }
-PREDICATES: dict[str, Type] = {"all": "bool", "any": "bool", "none": "bool", "count": "number"}
+PREDICATES = ("all", "any", "none", "count")
 
 # Binding powers of expr-lang; unary minus binds below the power, `!` above comparisons.
 _BINARY = {
@@ -103,13 +99,9 @@ _ORDER = ("<", ">", "<=", ">=")
 def parse(text: str) -> Node:
     """Parse a condition of the subset.
 
-    Raises RefusedError with the column for anything outside it, for operands that cannot
-    fit, and for a condition that is not a boolean.
+    Raises RefusedError with the column for anything outside it.
     """
-    node = _Parser(tokens(text)).whole()
-    if static_type(node) not in ("bool", "any"):
-        raise RefusedError("the condition is not true or false")
-    return node
+    return _Parser(tokens(text)).whole()
 
 
 class _Parser:
@@ -219,7 +211,7 @@ class _Parser:
             return self._predicate(token.text)
         if token.text in FUNCTIONS and self._accept("("):
             arguments = self._arguments(")")
-            if len(arguments) != len(FUNCTIONS[token.text][0]):
+            if len(arguments) != FUNCTIONS[token.text]:
                 raise self._refused(f"wrong number of arguments for {token.text}()")
             return Call(token.text, arguments)
         raise RefusedError(f"column {token.column}: {token.text!r} is not modelled")
@@ -246,85 +238,3 @@ class _Parser:
                 self._expect(",")
             found.append(self._expression())
         return tuple(found)
-
-
-def static_type(node: Node) -> Type:
-    """Type of a node as the controller's compiler sees it; raises RefusedError where it would."""
-    return _TYPES[type(node)](node)
-
-
-def _fits(node: Node, wanted: Type, what: str) -> None:
-    found = static_type(node)
-    if wanted != "any" and found not in ("any", wanted):
-        raise RefusedError(f"{what} needs a {wanted}, found a {found}")
-
-
-def _literal_type(node: Constant) -> Type:
-    if isinstance(node.value, bool):
-        return "bool"
-    return "string" if isinstance(node.value, str) else "number"
-
-
-def _list_type(node: ListOf) -> Type:
-    for item in node.items:
-        static_type(item)
-    return "list"
-
-
-def _index_type(node: Index) -> Type:
-    _fits(node.value, "list", "[]")
-    _fits(node.index, "number", "an index")
-    return "any"
-
-
-def _unary_type(node: Unary) -> Type:
-    wanted: Type = "bool" if node.operator == "!" else "number"
-    _fits(node.operand, wanted, node.operator)
-    return wanted
-
-
-def _binary_type(node: Binary) -> Type:
-    if node.operator in ("&&", "||"):
-        _fits(node.left, "bool", node.operator)
-        _fits(node.right, "bool", node.operator)
-        return "bool"
-    if node.operator in ("==", "!="):
-        _fits(node.right, static_type(node.left), node.operator)
-        return "bool"
-    _fits(node.left, "number", node.operator)
-    _fits(node.right, "number", node.operator)
-    return "bool" if node.operator in _ORDER else "number"
-
-
-def _choice_type(node: Choice) -> Type:
-    _fits(node.condition, "bool", "? :")
-    yes, no = static_type(node.yes), static_type(node.no)
-    return yes if yes == no else "any"
-
-
-def _call_type(node: Call) -> Type:
-    if node.function in PREDICATES:
-        _fits(node.arguments[0], "list", f"{node.function}()")
-        _fits(node.arguments[1], "bool", f"{node.function}()")
-        return PREDICATES[node.function]
-    wanted, returned = FUNCTIONS[node.function]
-    for argument, type_ in zip(node.arguments, wanted, strict=True):
-        _fits(argument, type_, f"{node.function}()")
-    return returned
-
-
-def _any_type(_: Result | Item) -> Type:
-    return "any"
-
-
-_TYPES: dict[type, Callable[..., Type]] = {
-    Constant: _literal_type,
-    Result: _any_type,
-    Item: _any_type,
-    ListOf: _list_type,
-    Index: _index_type,
-    Unary: _unary_type,
-    Binary: _binary_type,
-    Choice: _choice_type,
-    Call: _call_type,
-}
