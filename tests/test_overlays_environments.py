@@ -258,13 +258,34 @@ def test_a_rollout_waits_longer_for_progress_than_a_pod_may_take_to_start(
     environment: str,
 ) -> None:
     spec = only(environment, "Rollout")["spec"]
+    [fetch] = spec["template"]["spec"]["initContainers"]
     [server] = spec["template"]["spec"]["containers"]
     probe = server["startupProbe"]
+    fetching = next(int(each["value"]) for each in fetch["env"] if each["name"] == "FETCH_SECONDS")
 
-    assert spec["progressDeadlineSeconds"] > 2 * probe["failureThreshold"] * probe["periodSeconds"]
+    starting = fetching + probe["failureThreshold"] * probe["periodSeconds"]
+
+    assert starting + 120 <= spec["progressDeadlineSeconds"]
     assert spec["progressDeadlineAbort"] is True
     assert spec["revisionHistoryLimit"] >= spec["rollbackWindow"]["revisions"] + 2
     assert "replicas" not in spec
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_largest_model_fits_its_volume_and_the_volumes_fit_the_pod(environment: str) -> None:
+    pod = only(environment, "Rollout")["spec"]["template"]["spec"]
+    [fetch], [server] = pod["initContainers"], pod["containers"]
+    sizes = {
+        volume["name"]: quantity(volume["emptyDir"]["sizeLimit"])
+        for volume in pod["volumes"]
+        if "emptyDir" in volume
+    }
+
+    largest = next(int(each["value"]) for each in fetch["env"] if each["name"] == "FETCH_MAX_BYTES")
+
+    assert largest < sizes["models"]
+    for container in (fetch, server):
+        assert sum(sizes.values()) < quantity(container["resources"]["limits"]["ephemeral-storage"])
 
 
 def settings(environment: str) -> dict[str, str]:
