@@ -68,6 +68,10 @@ class Server:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
 
+    def wait_for_reason(self, text: str) -> None:
+        """Until readiness gives a reason with this text."""
+        wait_until(lambda: text in " ".join(self.get("/health/ready").json()["reasons"]))
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
@@ -83,7 +87,11 @@ def start_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     running: list[Server] = []
 
     def start(
-        repository: Path, *options: str, environment: dict[str, str] | None = None, until: str = ""
+        repository: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        until: str = "/v2/health/ready",
+        host: str = "127.0.0.1",
     ) -> Server:
         port = free_port()
         log_file = tmp_path_factory.mktemp("server") / "log.jsonl"
@@ -92,6 +100,7 @@ def start_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
                 [
                     COMMAND,
                     f"--model-repository={repository}",
+                    f"--host={host}",
                     f"--port={port}",
                     "--drain-seconds=0",
                     *options,
@@ -101,11 +110,10 @@ def start_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
                 text=True,
                 env=os.environ | (environment or {}),
             )
-        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE)
+        client = httpx.Client(base_url=f"http://{host}:{port}", timeout=PATIENCE)
         server = Server(process, client, log_file)
         running.append(server)
-        path = until or "/v2/health/ready"
-        wait_until(lambda: process.poll() is not None or server.status(path) == 200)
+        wait_until(lambda: process.poll() is not None or server.status(until) == 200)
         assert process.poll() is None, log_file.read_text()
         return server
 

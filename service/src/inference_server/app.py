@@ -61,6 +61,7 @@ def create_app(settings: Settings) -> ASGIApp:
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
     app.add_exception_handler(InferenceError, _failed)
+    app.add_exception_handler(Exception, _broken)
     keys = None
     if settings.api_key_hashes_file is not None:
         keys = read_keys(settings.api_key_hashes_file)
@@ -101,3 +102,7 @@ async def _no_such_route(request: Request, error: Any) -> Response:
 async def _failed(request: Request, error: Any) -> Response:
     _log.error("inference failed", extra={"reason": str(error)})
     return error_response(request.url.path, 500, "the model failed on this input")
+
+
+async def _broken(request: Request, _: Any) -> Response:
+    return error_response(request.url.path, 500, "internal error")

@@ -63,7 +63,7 @@ class Observer:
         try:
             await self._answer(exchange, scope, receive)
         except ClientDisconnect:
-            exchange.status = exchange.status or CLIENT_CLOSED
+            exchange.status = CLIENT_CLOSED  # Starlette has tried to answer 500 to nobody
         except asyncio.CancelledError:
             metrics.leave()  # not finished: a request that a stopping process drops is an error
             raise
