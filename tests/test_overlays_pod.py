@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import socket
 import subprocess
 import time
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from gitops_policy import render
 from onnx import TensorProto, helper, save
+from prometheus_client.parser import text_string_to_metric_families
 
 REPOSITORY = Path(__file__).parents[1]
 COMMAND = REPOSITORY / ".venv" / "bin" / "inference-server"
@@ -191,3 +193,29 @@ def test_every_path_of_the_route_is_one_that_the_server_knows(
 
     assert answers.pop("/nowhere") == 404
     assert set(answers.values()) <= {200, 405}, answers
+
+
+def test_the_series_of_the_service_that_the_alerts_read_exist_before_the_first_request(
+    volumes: dict[str, str], model: Path
+) -> None:
+    fetch(volumes, model)
+    [container] = pod()["containers"]
+    rules = "".join(str(each["spec"]) for each in staging("PrometheusRule"))
+    read = set(re.findall(r"http_[a-z_]+(?=\{)", rules))
+    edges = set(re.findall(r'le="([0-9.]+)"', rules))
+
+    with server(volumes, model) as address:
+        assert wait_for(address, container["readinessProbe"]["httpGet"]["path"], 200)
+        families = text_string_to_metric_families(httpx.get(f"{address}/metrics").text)
+        samples = [sample for family in families for sample in family.samples]
+
+    assert read == {
+        "http_requests_total",
+        "http_request_duration_seconds_bucket",
+        "http_request_duration_seconds_count",
+    }
+    for endpoint in ("infer", "predict"):
+        here = [sample for sample in samples if sample.labels.get("endpoint") == endpoint]
+        assert read <= {sample.name for sample in here}
+        assert edges <= {sample.labels.get("le") for sample in here}
+        assert any(sample.labels.get("status", "").startswith("5") for sample in here)
