@@ -14,10 +14,10 @@ from gitops_policy.build import (
     build_many,
     build_sources,
     is_kustomization,
-    manifest_files,
     repository,
 )
 from gitops_policy.config import FAIL_ON, PROFILES, Config, ConfigError
+from gitops_policy.discovery import contents
 from gitops_policy.engine import lint
 from gitops_policy.findings import Report, Severity, merge
 from gitops_policy.kustomization import shown
@@ -109,27 +109,18 @@ def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]
         elif is_kustomization(path):
             folders.append(path)
         elif path.is_dir():
-            overlays, files = _contents(path)
-            folders += overlays
-            if not overlays and not files:
+            found = contents(path)
+            folders += found.kustomizations
+            if not found.kustomizations and not found.files:
                 yield ManifestError("no manifests in this folder", shown(path)), path
-            elif files:
-                plain.append((name, files))
+            elif found.files:
+                plain.append((name, found.files))
         else:
             plain.append((name, [path]))
     for folder, build in zip(folders, build_many(folders), strict=True):
         yield build, repository(folder)
     for name, files in plain:
         yield _files(name, files), repository(Path(name))
-
-
-def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Split a folder into the kustomizations in it and the files that belong to none."""
-    files = manifest_files(folder)
-    overlays = sorted({file.parent for file in files if is_kustomization(file.parent)})
-    loose = [f for f in files if not any(o in f.parents for o in overlays)]
-    tops = [o for o in overlays if not any(other in o.parents for other in overlays)]
-    return tops, loose
 
 
 def _files(name: str, files: list[Path]) -> Build | ManifestError:

@@ -45,6 +45,7 @@ class Tree:
 
     kustomizations: list[Kustomization] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
+    by_path: list[tuple[Path, Source]] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
 
@@ -114,4 +115,6 @@ def _follow(folder: Path, entry: str, source: Source, where: FieldPath, tree: Tr
         raise RenderError(f"{entry!r} does not exist", source.file, line)
     elif target not in tree.seen:
         tree.seen.add(target)
-        tree.sources.extend(_read(target))
+        found = _read(target)
+        tree.sources += found
+        tree.by_path += [(target, source) for source in found]

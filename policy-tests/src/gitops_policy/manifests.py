@@ -16,6 +16,8 @@ MAX_NODES = 2_000_000
 MAX_DEPTH = 200
 MAX_BYTES = 64 * 1024 * 1024
 
+_MANY_OPENINGS = 500
+_DEEP_BLOCK = re.compile(r"^ {500}|(?:[-?:][ \t]+){100}", re.MULTILINE)
 _MERGE = "tag:yaml.org,2002:merge"
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = (
@@ -97,6 +99,7 @@ def read_text(data: bytes | str, name: str) -> list[Source]:
         raise ManifestError(f"larger than {MAX_BYTES // 2**20} MiB; split it", name)
     content = data if isinstance(data, str) else _decoded(data, name)
     try:
+        _refuse_deep(content, name)
         return list(_documents(content, name))
     except yaml.reader.ReaderError as error:
         line = content[: error.position].count("\n") + 1
@@ -115,6 +118,21 @@ def _decoded(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ManifestError("not UTF-8 text; is it a binary file?", name, line) from None
+
+
+def _refuse_deep(data: str, name: str) -> None:
+    """Raise for a text that nests too deep: libyaml's composer recurses, and dies of it."""
+    if not (data.count("[") + data.count("{") > _MANY_OPENINGS or _DEEP_BLOCK.search(data)):
+        return
+    depth = 0
+    for event in yaml.parse(data, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            line = event.start_mark.line + 1 if event.start_mark else None
+            raise ManifestError(f"nested deeper than {MAX_DEPTH} levels", name, line)
 
 
 def _documents(data: str, name: str) -> Iterator[Source]:

@@ -1,27 +1,39 @@
-"""Where in Git a rendered field comes from."""
+"""Where in Git a rendered field comes from: patch, image entry, object or generator."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from gitops_policy.build import Build
-from gitops_policy.fields import Path, entries, text
+from gitops_policy.fields import Path, entries, pointer, sequence, text
 from gitops_policy.findings import Origin
-from gitops_policy.manifests import Source
+from gitops_policy.image_names import image_name
+from gitops_policy.kustomization import Kustomization
+from gitops_policy.manifests import ManifestError, Source, read_text
 from gitops_policy.model import Resource
 
 _HASHED = re.compile(r"(.+)-[a-z0-9]{10}")
 
 
 def origin_of(build: Build, resource: Resource | None, path: Path) -> Origin | None:
-    """Return the file and line to edit: the object's own file, or the generator that made it."""
-    overlay = build.name or None
+    """Return the file and line that a person edits to change a field of a rendered object."""
     if resource is None:
-        return Origin(overlay) if overlay else None
+        return Origin(build.name) if build.name else None
+    if build.path is None:
+        return _declared(build, resource, path) or resource.origin
+    for find in (_patched, _image, _declared, _generated):
+        origin = find(build, resource, path)
+        if origin:
+            return origin
+    return resource.origin
+
+
+def _declared(build: Build, resource: Resource, path: Path) -> Origin | None:
     for source in build.tree.sources:
         if _declares(source, resource):
-            return Origin(overlay, source.file, source.line(path))
-    return _generator(build, resource) or resource.origin
+            return Origin(build.name or None, source.file, source.line(path))
+    return None
 
 
 def _declares(source: Source, resource: Resource) -> bool:
@@ -29,11 +41,68 @@ def _declares(source: Source, resource: Resource) -> bool:
     return (
         text(content, "kind") == resource.kind
         and text(content, "metadata", "name") == resource.name
-        and text(content, "apiVersion").rpartition("/")[0] == resource.group
+        and text(content, "apiVersion") == resource.api_version
+        and text(content, "metadata", "namespace") in ("", resource.namespace)
     )
 
 
-def _generator(build: Build, resource: Resource) -> Origin | None:
+def _patched(build: Build, resource: Resource, path: Path) -> Origin | None:
+    wanted = pointer(path) + "/"
+    for kustomization in build.tree.kustomizations:
+        source = kustomization.source
+        for i, patch in entries(source.content, "patches"):
+            if _targets(patch, resource):
+                for where, line, operation in _operations(build, kustomization, patch):
+                    place = text(operation, "path")
+                    if place and wanted.startswith(place + "/"):
+                        line = line or source.line(("patches", i))
+                        return Origin(build.name or None, where, line)
+    return None
+
+
+def _targets(patch: dict[str, object], resource: Resource) -> bool:
+    kind, name = text(patch, "target", "kind"), text(patch, "target", "name")
+    return bool(kind or name) and kind in ("", resource.kind) and name in ("", resource.name)
+
+
+def _operations(
+    build: Build, kustomization: Kustomization, patch: dict[str, object]
+) -> Iterator[tuple[str, int | None, object]]:
+    """Yield the JSON patch operations of an entry with file and, in a file of its own, line."""
+    inline = text(patch, "patch")
+    if inline:
+        for source in _parsed(inline):
+            for operation in sequence(source.content):
+                yield kustomization.source.file, None, operation
+        return
+    for path, source in build.tree.by_path:
+        if path == (kustomization.folder / text(patch, "path")).resolve():
+            for i, operation in enumerate(sequence(source.content)):
+                yield source.file, source.line((i,)), operation
+
+
+def _parsed(patch: str) -> list[Source]:
+    try:
+        return read_text(patch, "patch")
+    except ManifestError:
+        return []
+
+
+def _image(build: Build, resource: Resource, path: Path) -> Origin | None:
+    if not path or path[-1] != "image":
+        return None
+    repository = image_name(text(resource.content, *path)).repository
+    for kustomization in build.tree.kustomizations:
+        source = kustomization.source
+        for i, entry in entries(source.content, "images"):
+            name = text(entry, "newName") or text(entry, "name")
+            if image_name(name).repository == repository:
+                return Origin(build.name or None, source.file, source.line(("images", i)))
+    return None
+
+
+def _generated(build: Build, resource: Resource, path: Path) -> Origin | None:
+    del path  # a generated object has no line of its own for a field
     match = _HASHED.fullmatch(resource.name)
     names = {resource.name, match.group(1)} if match else {resource.name}
     key = {"ConfigMap": "configMapGenerator", "Secret": "secretGenerator"}.get(resource.kind, "")

@@ -46,6 +46,8 @@ class Rule:
         return name == self.id or name in self.known_as
 
 
+# Imported here so that the function `gitops_policy.rules` is bound after the package of that name.
+_PACKAGE = import_module("gitops_policy.rules")
 _RULES: dict[str, Rule] = {}
 
 
@@ -98,7 +100,6 @@ def _without_world(check: Check) -> Check:
 
 def rules() -> tuple[Rule, ...]:
     """Return every known rule in the order of its id; imports the rule modules on first use."""
-    package = import_module("gitops_policy.rules")
-    for module in iter_modules(package.__path__):
+    for module in iter_modules(_PACKAGE.__path__):
         import_module(f"gitops_policy.rules.{module.name}")
     return tuple(_RULES[name] for name in sorted(_RULES))

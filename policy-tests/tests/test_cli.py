@@ -1,0 +1,234 @@
+"""The command says what is wrong, where, and with which exit status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from gitops_policy import cli
+from gitops_policy.findings import Report, RuleError
+from gitops_policy.model import Problem
+from gitops_policy.registry import _RULES, BUILD, rule
+
+GOOD = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
+BAD = (
+    "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  containers:\n"
+    "    - name: a\n      image: nginx\n      securityContext:\n        privileged: true\n"
+)
+ONLY = ["--only", "privileged-container"]
+
+
+def run(*arguments: str | Path, code: int) -> None:
+    assert cli.main(["lint", *map(str, arguments)]) == code
+
+
+@pytest.fixture
+def manifest(tmp_path: Path):
+    def write(content: str | bytes, name: str = "manifest.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def test_clean_manifests_exit_0(manifest, capsys) -> None:
+    run(manifest(GOOD), *ONLY, code=0)
+    assert "1 build, 1 rule: 0 errors, 0 warnings" in capsys.readouterr().out
+
+
+def test_a_finding_exits_1_and_shows_fix_and_line(manifest, capsys) -> None:
+    path = manifest(BAD)
+    run(path, *ONLY, code=1)
+    out = capsys.readouterr().out
+    assert "privileged-container  Pod default/a" in out
+    assert "fix: remove `privileged: true`" in out
+    assert "manifest.yaml:10" in out
+    assert "\x1b[" not in out
+
+
+def test_json_has_the_versioned_shape(manifest, capsys) -> None:
+    run(manifest(BAD), *ONLY, "--format", "json", code=1)
+    report = json.loads(capsys.readouterr().out)
+    assert report.keys() == {"version", "findings", "exempted", "evaluated", "errors"}
+    assert report["version"] == 1
+    assert report["evaluated"] == {"privileged-container": 1}
+    (finding,) = report["findings"]
+    assert finding["resource"] == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "namespace": "default",
+        "name": "a",
+    }
+    assert finding["pointer"] == "/spec/containers/0/securityContext/privileged"
+    assert finding["origin"]["line"] == 10
+
+
+def test_fail_on_decides_which_findings_count(manifest) -> None:
+    path = manifest(BAD)
+    run(path, "--only", "liveness-probe", code=0)
+    run(path, "--only", "liveness-probe", "--fail-on", "warning", code=1)
+    run(path, *ONLY, "--fail-on", "never", code=0)
+
+
+def test_a_rule_answers_to_its_name_in_another_tool(manifest, capsys) -> None:
+    run(manifest(BAD), "--only", "checkov:CKV_K8S_16", code=1)
+    assert "privileged-container" in capsys.readouterr().out
+
+
+def test_an_unknown_rule_is_misuse(manifest, capsys) -> None:
+    run(manifest(GOOD), "--only", "no-such-rule", code=2)
+    assert "no rule is called 'no-such-rule'" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_misuse() -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["lint", "--no-such-option"])
+    assert caught.value.code == 2
+
+
+UNREADABLE = {
+    "a syntax error": (GOOD + "spec: [1, 2\n", "no valid YAML", 6),
+    "a duplicate key": (GOOD + "kind: Secret\n", "duplicate key 'kind'", 5),
+    "a tab": ("a:\n\tb: 1\n", "no valid YAML", 2),
+    "a list": ("- 1\n- 2\n", "is a list, not an object", 1),
+    "text": ("# note\njust text\n", "plain text or a number", 2),
+    "no kind": ("apiVersion: v1\nmetadata: {name: a}\n", "has no kind", 1),
+    "no apiVersion": ("kind: Pod\nmetadata: {name: a}\n", "has no apiVersion", 1),
+    "no metadata": ("apiVersion: v1\nkind: Pod\n", "has no metadata", 1),
+    "a second bad document": (GOOD + "---\n[1]\n", "is a list", 6),
+    "a binary file": (b"\x7fELF\x02\x01\x01\x00\xff\xfe", "binary file", 1),
+    "control characters": (GOOD + "a: \x01\n", "control characters", 5),
+    "a mapping as key": ("{a: 1}: 2\n", "mapping key must be plain text", 1),
+    "an unknown alias": ("a: *b\n", "no valid YAML", 1),
+    "a recursive alias": ("a: &b\n  c: *b\n", "contains it", 1),
+    "deep nesting": ("a: " + "[" * 300 + "]" * 300 + "\n", "nested deeper", 1),
+    "deeper nesting": ("a: " + "[" * 50_000 + "]" * 50_000 + "\n", "nested deeper", 1),
+    "deep dashes": ("- " * 5000 + "a\n", "nested deeper", 1),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE, ids=str)
+def test_unreadable_input_names_file_line_and_reason(case: str, manifest, capsys) -> None:
+    content, reason, line = UNREADABLE[case]
+    run(manifest(content), code=2)
+    error = capsys.readouterr().err
+    assert "manifest.yaml" in error
+    assert reason in error
+    assert line is None or f"manifest.yaml:{line}:" in error
+    assert "Traceback" not in error
+
+
+def test_an_alias_bomb_is_refused_quickly(manifest, capsys) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    run(manifest("\n".join(lines)), code=2)
+    assert "aliases expand to more than" in capsys.readouterr().err
+
+
+def test_a_missing_path_names_it(tmp_path: Path, capsys) -> None:
+    run(tmp_path / "nowhere.yaml", code=2)
+    assert "nowhere.yaml: no such file" in capsys.readouterr().err
+
+
+def test_an_empty_folder_is_no_silent_pass(tmp_path: Path, capsys) -> None:
+    run(tmp_path, code=2)
+    assert "no manifests in this folder" in capsys.readouterr().err
+
+
+def test_a_folder_is_linted_with_its_kustomizations_and_loose_files(manifest, capsys) -> None:
+    root = manifest(BAD, "loose.yaml").parent
+    manifest(BAD, "app/pod.yaml")
+    manifest("resources: [pod.yaml]\n", "app/kustomization.yaml")
+    manifest("kind: Component\nresources: [pod.yaml]\n", "part/kustomization.yaml")
+    manifest("resources: [../app]\n", "top/kustomization.yaml")
+    run(root, *ONLY, "--format", "json", code=1)
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert sorted(Path(f["origin"]["file"]).name for f in findings) == ["loose.yaml", "pod.yaml"]
+
+
+def test_standard_input_is_linted(capsys, monkeypatch) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gitops_policy.cli", "lint", "-", *ONLY],
+        input=BAD,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "(standard input):10" in done.stdout
+
+
+def test_bad_standard_input_exits_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gitops_policy.cli", "lint", "-"],
+        input="a: [",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "(standard input):" in done.stderr
+
+
+def test_what_can_be_read_is_linted_beside_what_cannot(manifest, capsys) -> None:
+    bad = manifest("a: [", "broken.yaml")
+    run(manifest(BAD), bad, *ONLY, code=2)
+    captured = capsys.readouterr()
+    assert "privileged-container" in captured.out
+    assert "broken.yaml" in captured.err
+
+
+def test_a_crashed_rule_exits_3_and_the_others_run(manifest, capsys) -> None:
+    @rule(
+        id="crashes",
+        title="Crashes",
+        severity="error",
+        rationale="To see it.",
+        references=[],
+        kinds=BUILD,
+    )
+    def crashes(world):
+        yield Problem(None, (), "first")
+        raise KeyError("inside")
+
+    try:
+        run(manifest(BAD), *ONLY, "--only", "crashes", code=3)
+    finally:
+        del _RULES["crashes"]
+    out = capsys.readouterr().out
+    assert "crashed  crashes: KeyError: 'inside'" in out
+    assert "privileged-container" in out
+
+
+def test_colours_only_on_a_terminal_that_wants_them(manifest, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    path = manifest(BAD)
+    run(path, *ONLY, code=1)
+    assert "\x1b[31merror" in capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    run(path, *ONLY, code=1)
+    assert "\x1b[" not in capsys.readouterr().out
+
+
+def test_a_closed_pipe_is_no_traceback(manifest) -> None:
+    command = f"{sys.executable} -m gitops_policy.cli lint {manifest(BAD)} | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_report_of_errors_has_their_rule(capsys) -> None:
+    assert Report(errors=(RuleError("x", "boom"),)).as_json()["errors"] == [
+        {"rule": "x", "resource": None, "message": "boom"}
+    ]
+
+
+def test_the_rules_can_be_listed_as_often_as_one_likes() -> None:
+    import gitops_policy
+
+    assert [r.id for r in gitops_policy.rules()] == [r.id for r in gitops_policy.rules()]
+    assert all(r.title and r.rationale and r.references for r in gitops_policy.rules())

@@ -1,0 +1,122 @@
+"""The schema check agrees with kubernetes-validate and knows the structural schemas of CRDs."""
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from gitops_policy import Config, lint
+from gitops_policy.catalogue import built_in
+from gitops_policy.schemas import Validator
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+def structural(value: Any, schema: dict[str, Any]) -> list[str]:
+    faults = Validator({}, structural=True).faults(value, schema)
+    return [f"{'/'.join(map(str, path))} {reason}" for path, reason in faults]
+
+
+def _core_documents() -> list[Any]:
+    core = built_in("1.36")
+    return [
+        pytest.param(document, id=f"{path.parent.name}/{path.name}:{i}")
+        for path in sorted(CASES.glob("*/*.yaml"))
+        for i, document in enumerate(yaml.safe_load_all(path.read_text()))
+        if document and core.schema(str(document.get("apiVersion")), str(document.get("kind")))
+    ]
+
+
+@pytest.mark.parametrize("document", _core_documents())
+def test_the_verdict_is_that_of_kubernetes_validate(document: dict[str, Any]) -> None:
+    try:
+        kubernetes_validate.validate(document, "1.36", strict=True)
+        expected = True
+    except kubernetes_validate.ValidationError:
+        expected = False
+    assert (lint([document], Config(only=("schema-valid",))).findings == ()) is expected
+
+
+OBJECT = {"type": "object"}
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "faults"),
+    [
+        ({"a": 1}, OBJECT, ["a is no field of this object; is it misspelled or misplaced?"]),
+        ({"a": 1}, {**OBJECT, "x-kubernetes-preserve-unknown-fields": True}, []),
+        ({"a": {"b": 1}}, {**OBJECT, "additionalProperties": True}, []),
+        ({"a": 1}, {**OBJECT, "additionalProperties": TEXT}, ["a is 1, not of type string"]),
+        ({}, {**OBJECT, "required": ["a"]}, ["a is required"]),
+        (None, TEXT, [" is null, not of type string"]),
+        (None, {**TEXT, "nullable": True}, []),
+        (None, {**TEXT, "default": "a"}, []),
+        ("25%", {"x-kubernetes-int-or-string": True}, []),
+        (25, {"x-kubernetes-int-or-string": True}, []),
+        (2.5, {"x-kubernetes-int-or-string": True}, [" is 2.5, not of type integer or string"]),
+        (True, {"type": "integer"}, [" is True, not of type integer"]),
+        ([], OBJECT, [" is a list, not of type object"]),
+        ({}, TEXT, [" is an object, not of type string"]),
+        ("c", {**TEXT, "enum": ["a", "b"]}, [" is 'c', not one of a, b"]),
+        ("ab", {**TEXT, "maxLength": 1}, [" has 2 characters, more than 1"]),
+        ("", {**TEXT, "minLength": 1}, [" has 0 characters, fewer than 1"]),
+        ("a_b", {**TEXT, "pattern": "^[a-z]+$"}, [" is 'a_b', which does not match ^[a-z]+$"]),
+        ("a", {**TEXT, "pattern": "\\pL(?<x"}, []),
+        ([1, 1], {"type": "array", "uniqueItems": True}, [" holds the same item twice"]),
+        ([1], {"type": "array", "items": TEXT}, ["0 is 1, not of type string"]),
+        ([1], {"type": "array", "minItems": 2}, [" has 1 items, fewer than 2"]),
+        ({"a": 1}, {"type": "object", "additionalProperties": True, "maxProperties": 0},
+         [" has 1 fields, more than 0"]),
+        (0, {"type": "integer", "minimum": 1}, [" is 0, below 1"]),
+        (1, {"type": "number", "minimum": 1, "exclusiveMinimum": True}, [" is 1, below 1"]),
+        (9, {"type": "integer", "maximum": 8}, [" is 9, above 8"]),
+        (2**31, {"type": "integer", "format": "int32"}, [" is 2147483648, too large for 32 bits"]),
+        (3, {"type": "integer", "multipleOf": 2}, [" is 3, no multiple of 2"]),
+        (1, {"anyOf": [TEXT, {"type": "boolean"}]}, [" fits none of the allowed forms"]),
+        (1, {"allOf": [{"minimum": 2}, {"minimum": 0}]}, [" is 1, below 2"]),
+        (1, {"not": {"enum": [1]}}, [" has a forbidden form"]),
+        (1, {"oneOf": [{"minimum": 0}, {"minimum": 1}]},
+         [" fits several of the forms that exclude each other"]),
+        ({"a": 1, "b": 1},
+         {"x-kubernetes-preserve-unknown-fields": True,
+          "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+         [" fits several of the forms that exclude each other: a; or b"]),
+    ],
+)  # fmt: skip
+def test_structural_schemas(value: Any, schema: dict[str, Any], faults: list[str]) -> None:
+    assert structural({"x": value}, {"properties": {"x": schema}}) == [
+        f"x{'' if fault.startswith(' ') else '/'}{fault}" for fault in faults
+    ]
+
+
+def test_an_object_may_have_identity_fields_at_its_root_and_where_it_is_embedded() -> None:
+    embedded = {"type": "object", "x-kubernetes-embedded-resource": True}
+    document = {"apiVersion": "v1", "kind": "A", "metadata": {"name": "a"}}
+    schema = {"type": "object", "properties": {"object": embedded}}
+    assert structural({**document, "object": document}, schema) == []
+    assert len(structural({"other": document}, {"properties": {"other": OBJECT}})) == 3
+
+
+def test_an_unknown_kubernetes_version_is_reported_and_crashes_nothing_else() -> None:
+    report = lint([{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}],
+                  Config(kubernetes_version="9.9", only=("schema-valid", "empty-render")))  # fmt: skip
+    assert [error.rule for error in report.errors] == ["schema-valid"]
+    assert "no schemas of Kubernetes 9.9" in report.errors[0].message
+
+
+def test_a_missing_schema_folder_says_what_to_run(tmp_path: Path) -> None:
+    rollout = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "a"}}
+    config = Config(schemas=tmp_path / "none", only=("crd-schemas", "schema-valid", "known-kind"))
+    (finding,) = lint([rollout], config).findings
+    assert finding.rule == "crd-schemas"
+    assert "make tools" in finding.fix
+
+
+def test_an_unmodelled_kind_is_a_warning_and_an_error_under_strict() -> None:
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}}
+    for profile, severity in (("recommended", "warning"), ("strict", "error")):
+        report = lint([widget], Config(profile=profile, only=("known-kind",)))
+        assert [f.severity.name for f in report.findings] == [severity]
