@@ -1,0 +1,170 @@
+"""Arithmetic of starting and stopping."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gitops_policy.fields import entries, field, mapping, text
+from gitops_policy.model import Problem, Resource
+from gitops_policy.pods import Container, Pod
+from gitops_policy.registry import CONTAINERS, PODS, rule
+from gitops_policy.rules.routes import GATEWAY, backends
+from gitops_policy.scaling import count
+from gitops_policy.selectors import served
+from gitops_policy.world import World
+
+_TERMINATION = "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination"
+_PROBES = "https://kubernetes.io/docs/concepts/workloads/pods/probes/"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LOAD_SECONDS = "policy.gitops/load-seconds"
+
+
+def seconds(duration: str) -> float | None:
+    """Read a Go duration such as `1m30s`; None where it is none."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+@rule(
+    id="shutdown-fits-grace-period",
+    title="A pod can finish its requests before it is killed",
+    severity="error",
+    rationale="The grace period starts with the preStop hook; what it does not cover is cut off.",
+    references=[_TERMINATION],
+    kinds=PODS,
+)
+def shutdown_fits_grace_period(pod: Pod, world: World) -> Iterator[Problem]:
+    """preStop + the server's own drain (or the longest request) + margin fit the grace period."""
+    if not pod.long_running:
+        return
+    grace = count(field(pod.spec, "terminationGracePeriodSeconds"), 30)
+    longest = _longest_request(pod, world)
+    for container in pod.containers:
+        if not container.long_running:
+            continue
+        drain = _drain(container, world.config.shutdown_settings)
+        if not drain and not longest:
+            continue
+        needed = _pre_stop(container) + max(drain, longest) + world.config.shutdown_margin
+        if needed > grace:
+            yield pod.problem(
+                ("terminationGracePeriodSeconds",),
+                f"container {container.name!r} needs {needed:g} s to stop"
+                f" (preStop {_pre_stop(container):g}, drain {max(drain, longest):g},"
+                f" margin {world.config.shutdown_margin}), it gets {grace}",
+                f"set terminationGracePeriodSeconds to {needed:g} or more",
+            )
+
+
+def _pre_stop(container: Container) -> float:
+    hook = mapping(container.spec, "lifecycle", "preStop")
+    pause = field(hook, "sleep", "seconds")
+    if isinstance(pause, int):
+        return pause
+    command = " ".join(str(part) for part in field(hook, "exec", "command") or ())
+    match = re.search(r"\bsleep\s+(\d+)", command)
+    return int(match.group(1)) if match else 0
+
+
+def _drain(container: Container, settings: tuple[str, ...]) -> float:
+    values = (
+        text(variable, "value")
+        for _, variable in entries(container.spec, "env")
+        if text(variable, "name") in settings
+    )
+    return sum(float(value) for value in values if re.fullmatch(r"\d+(\.\d+)?", value))
+
+
+def _longest_request(pod: Pod, world: World) -> float:
+    namespace = pod.resource.namespace
+    services = {
+        service.name
+        for service in world.index.of_kind("Service")
+        if service.namespace == namespace
+        and any(p is pod for p in served(world, namespace, service.spec))
+    }
+    longest = 0.0
+    for route in world.index.of_kind(f"{GATEWAY}/HTTPRoute"):
+        for path, backend in backends(route):
+            if route.namespace == namespace and text(backend, "name") in services:
+                limit = text(field(route.content, *path[:3]), "timeouts", "request")
+                longest = max(longest, seconds(limit) or 0)
+    return longest
+
+
+def _budget(probe: dict[str, object]) -> int:
+    delay = count(field(probe, "initialDelaySeconds"), 0)
+    times = count(field(probe, "failureThreshold"), 3)
+    return delay + times * count(field(probe, "periodSeconds"), 10)
+
+
+@rule(
+    id="startup-fits-progress-deadline",
+    title="A rollout waits longer than its pods may take to start",
+    severity="error",
+    rationale="A shorter deadline aborts good releases whose pods were still allowed to start.",
+    references=["https://argoproj.github.io/argo-rollouts/features/specification/", _PROBES],
+    kinds=["apps/Deployment", "argoproj.io/Rollout"],
+)
+def startup_fits_progress_deadline(workload: Resource, world: World) -> Iterator[Problem]:
+    """progressDeadlineSeconds exceeds the startup probe's budget plus minReadySeconds."""
+    deadline = count(field(workload.spec, "progressDeadlineSeconds"), 600)
+    ready = count(field(workload.spec, "minReadySeconds"), 0)
+    for pod in world.pods_of(workload):
+        budgets = [
+            _budget(probe) for c in pod.containers if (probe := mapping(c.spec, "startupProbe"))
+        ]
+        if budgets and deadline <= max(budgets) + ready:
+            yield workload.problem(
+                ("spec", "progressDeadlineSeconds"),
+                f"{deadline} s, but a pod may take {max(budgets) + ready} s to become available",
+                "raise it well above the startup probe's budget (images are pulled in it too)",
+            )
+
+
+@rule(
+    id="startup-covers-load-time",
+    title="Probes give a container the time that it declares to need",
+    severity="error",
+    rationale="A liveness probe that fires during the model's load restarts the pod for ever.",
+    references=[_PROBES],
+    kinds=CONTAINERS,
+)
+def startup_covers_load_time(container: Container) -> Iterator[Problem]:
+    """The startup probe (else the liveness probe) outlasts `policy.gitops/load-seconds`."""
+    declared = text(container.pod.annotations, LOAD_SECONDS)
+    name = "startupProbe" if "startupProbe" in container.spec else "livenessProbe"
+    probe = mapping(container.spec, name)
+    if declared.isdigit() and probe and _budget(probe) < int(declared):
+        yield container.problem(
+            (name,),
+            f"gives up after {_budget(probe)} s, loading takes up to {declared} s",
+            "raise failureThreshold of the startupProbe",
+        )
+
+
+@rule(
+    id="probe-timeout-within-period",
+    title="A probe ends before the next one starts",
+    severity="warning",
+    rationale=(
+        "A timeout longer than the period makes a slow pod look healthy for longer than said."
+    ),
+    references=[_PROBES],
+    kinds=CONTAINERS,
+)
+def probe_timeout_within_period(container: Container) -> Iterator[Problem]:
+    """timeoutSeconds is at most periodSeconds."""
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        probe = mapping(container.spec, name)
+        timeout = count(field(probe, "timeoutSeconds"), 1)
+        period = count(field(probe, "periodSeconds"), 10)
+        if probe and timeout > period:
+            yield container.problem(
+                (name, "timeoutSeconds"),
+                f"timeout {timeout} s, period {period} s",
+                "make the timeout the period or less",
+            )
