@@ -16,13 +16,13 @@ class Pace:
     """
 
     rate: float = REQUESTS_PER_SECOND
-    minimum_requests: int = 1_000
+    minimum_requests: int = 800
     first_look: int = 3
     longest_step: int = 90
 
     def step_seconds(self, weight: int) -> int:
-        """Long enough that the canary gets its minimum sample, and a quarter more."""
-        return self.first_look + ceil(1.25 * self.minimum_requests / (self.rate * weight / 100))
+        """Long enough for the canary's minimum sample on a machine that sends only two thirds."""
+        return self.first_look + ceil(1.5 * self.minimum_requests / (self.rate * weight / 100))
 
     def arguments(self, weight: int) -> dict[str, str]:
         """The arguments of an analysis step at `weight` percent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Mapping
@@ -69,6 +70,8 @@ def plot(release: ReleaseOutcome) -> str:
             llr.axhline(high, color=COLOURS["fail"], linestyle="--", label=f"bad at {high:+.3f}")
             llr.axhline(low, color=COLOURS["pass"], linestyle="--", label=f"good at {low:+.3f}")
             llr.legend(loc="best", frameon=False)
+        for at, value, phase in _looks(release, "error-sprt"):
+            llr.plot(at - begin, value, marker="o", color=_phase_colour(phase))
         llr.set_ylabel("log-likelihood ratio")
         names = list(
             dict.fromkeys(metric.name for step in release.steps for metric in step.metrics)
@@ -89,6 +92,17 @@ def plot(release: ReleaseOutcome) -> str:
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     text = svg.getvalue()
     return text[text.index("<svg") :]
+
+
+def _looks(release: ReleaseOutcome, name: str) -> list[tuple[float, float, str]]:
+    """The measurements of a metric that gave one number: Unix seconds, value, phase."""
+    looks = []
+    for step in release.steps:
+        for metric in step.metrics:
+            for measurement in metric.measurements if metric.name == name else []:
+                with contextlib.suppress(ValueError):
+                    looks.append((measurement.at, float(measurement.value), measurement.phase))
+    return looks
 
 
 def _line(points: list[tuple[float, float]], begin: float) -> tuple[list[float], list[float]]:

@@ -93,10 +93,13 @@ def _play_releases(
     requests, headers = real_requests(good.name), {"X-API-Key": key}
     with Traffic(requests, setting.pace.rate, Split(stable.base_url), headers) as traffic:
         stage = Stage(group, pods, node, prometheus, stable, traffic)
-        return [
-            _play_one(plan, release, stage, workspace, setting, view)
-            for plan, release in zip(PLANS, (good, bad), strict=True)
-        ]
+        outcomes = []
+        for plan, release in zip(PLANS, (good, bad), strict=True):
+            outcomes.append(_play_one(plan, release, stage, workspace, setting, view))
+            if broken := stage.broken():
+                view.line(f"nothing more can be played: {broken}")
+                break
+        return outcomes
 
 
 def _put_stable_into_git(
@@ -130,7 +133,6 @@ def _play_one(
     view.line(_bumped(workspace, release, f"expected to be {plan.expected}"))
     overlay = _read(workspace, setting)
     with view.doing("starting the canary"):
-        stage.require_stable()
         outcome = ReleasePlay(stage, overlay, setting.pace, view).play(plan)
     view.release(outcome)
     if outcome.verdict != PROMOTED:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from release_play.pods import Document, Node, Pod, pod_template_hash, start_pod
-from release_play.processes import ProcessError, ProcessGroup
+from release_play.processes import ProcessGroup
 from release_play.prometheus import Prometheus
 from release_play.traffic import Split, Traffic
 
@@ -57,13 +57,6 @@ class Stage:
             if not process.alive:
                 return f"{process.name} ended with status {process.popen.returncode}"
         return f"traffic stopped: {self.traffic.error}" if self.traffic.error else None
-
-    def require_stable(self) -> None:
-        """Raise ProcessError when nothing can be played any more."""
-        self.prometheus.process.require_alive()
-        self.stable.process.require_alive()
-        if self.traffic.error:
-            raise ProcessError(f"the traffic stopped: {self.traffic.error}")
 
     def _settle(self, old: Pod) -> int:
         self.traffic.split = Split(self.stable.base_url)
