@@ -1,0 +1,222 @@
+"""PromQL of alerts, recording rules and analyses: mistakes that parse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gitops_policy import promql
+from gitops_policy.analyses import CLUSTER_TEMPLATE, TEMPLATE, prometheus_metrics
+from gitops_policy.fields import Path, entries, mapping, text
+from gitops_policy.model import Problem, Resource
+from gitops_policy.registry import rule
+from gitops_policy.rules.analysis_templates import parsed
+from gitops_policy.world import World
+
+_RULES = "monitoring.coreos.com/PrometheusRule"
+_KINDS = [_RULES, TEMPLATE, CLUSTER_TEMPLATE]
+_HISTOGRAMS = "https://prometheus.io/docs/practices/histograms/"
+_QUERYING = "https://prometheus.io/docs/prometheus/latest/querying/operators/"
+_BURN_RATES = "https://sre.google/workbook/alerting-on-slos/"
+_COMPARISONS = {"<", "<=", ">", ">="}
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    path: Path
+    tree: promql.Node
+
+
+def _rules(resource: Resource) -> Iterator[tuple[Path, dict[str, object]]]:
+    for i, group in entries(resource.spec, "groups"):
+        for j, item in entries(group, "rules"):
+            yield ("spec", "groups", i, "rules", j), item
+
+
+def _queries(resource: Resource) -> Iterator[_Query]:
+    """Yield the expressions of an object that parse."""
+    if resource.group_kind == _RULES:
+        for path, item in _rules(resource):
+            try:
+                yield _Query((*path, "expr"), promql.parse(str(item.get("expr", ""))))
+            except ValueError:
+                continue
+    for path, metric in prometheus_metrics(resource):
+        tree = parsed(resource, text(metric, "provider", "prometheus", "query"))
+        if tree is not None:
+            yield _Query((*path, "provider", "prometheus", "query"), tree)
+
+
+@rule(
+    id="promql-parses",
+    title="The expression of an alert or recording rule parses",
+    severity="error",
+    rationale="One expression that does not parse keeps the whole rule file from loading.",
+    references=["https://prometheus.io/docs/prometheus/latest/querying/basics/"],
+    kinds=[_RULES],
+    known_as=["pint:promql/syntax", "promtool:check-rules"],
+)
+def promql_parses(resource: Resource) -> Iterator[Problem]:
+    """Each `expr` is valid PromQL."""
+    for path, item in _rules(resource):
+        try:
+            promql.parse(str(item.get("expr", "")))
+        except ValueError as error:
+            yield resource.problem((*path, "expr"), f"it does not parse: {error}", "correct it")
+
+
+@rule(
+    id="ratio-of-aggregates",
+    title="A ratio divides sums, not single series",
+    severity="error",
+    rationale="Series that still carry status match only themselves: their ratio is always 1.",
+    references=[_QUERYING + "#vector-matching"],
+    kinds=_KINDS,
+)
+def ratio_of_aggregates(resource: Resource) -> Iterator[Problem]:
+    """A metric is not divided by itself with other matchers unless both sides are aggregated."""
+    for query in _queries(resource):
+        for division in promql.divisions(query.tree):
+            if promql.aggregated(division.lhs) or promql.aggregated(division.rhs):
+                continue
+            if getattr(division.modifier, "matching", None) is not None:
+                continue
+            sides = [promql.selectors(side) for side in (division.lhs, division.rhs)]
+            shared = {s.name for s in sides[0]} & {s.name for s in sides[1]}
+            filters = [[promql.matchers(s) for s in side if s.name in shared] for side in sides]
+            if shared and filters[0] != filters[1]:
+                yield resource.problem(
+                    query.path,
+                    f"divides series of {', '.join(map(str, sorted(shared)))} that keep their own"
+                    " labels: each meets only itself, and the ratio is 1",
+                    "write sum(...) / sum(...), by the same labels",
+                )
+
+
+@rule(
+    id="histogram-quantile-by-le",
+    title="histogram_quantile gets buckets summed by le",
+    severity="error",
+    rationale="Without sum by (le) the quantile is one per pod and label, or there is none at all.",
+    references=[_HISTOGRAMS + "#quantiles"],
+    kinds=_KINDS,
+)
+def histogram_quantile_by_le(resource: Resource) -> Iterator[Problem]:
+    """The buckets inside histogram_quantile are aggregated, and the aggregation keeps `le`."""
+    for query in _queries(resource):
+        for call in promql.calls(query.tree, "histogram_quantile"):
+            if not any(str(s.name).endswith("_bucket") for s in promql.selectors(call)):
+                continue
+            sums = [n for n in promql.walk(call) if promql.kind(n) == "AggregateExpr"]
+            if not sums or not all(promql.keeps(aggregate, "le") for aggregate in sums):
+                yield resource.problem(
+                    query.path,
+                    "the buckets are not summed by le",
+                    "write histogram_quantile(q, sum by (le) (rate(..._bucket[5m])))",
+                )
+
+
+@rule(
+    id="latency-threshold-is-edge",
+    title="A latency threshold is an edge of the histogram",
+    severity="error",
+    rationale="Between two edges a quantile is a guess, and a bucket that is no edge is empty.",
+    references=[_HISTOGRAMS + "#errors-of-quantile-estimation"],
+    kinds=_KINDS,
+)
+def latency_threshold_is_edge(resource: Resource, world: World) -> Iterator[Problem]:
+    """`le` matchers and thresholds of quantiles are edges that the histogram has."""
+    known = world.config.histogram_edges
+    for query in _queries(resource):
+        for name, value in [*_bucket_edges(query.tree), *_quantile_thresholds(query.tree)]:
+            edges = known.get(name.removesuffix("_bucket"))
+            if edges is not None and value not in edges:
+                yield resource.problem(
+                    query.path,
+                    f"{value:g} is no bucket edge of {name}",
+                    f"use one of {', '.join(f'{edge:g}' for edge in edges)}",
+                )
+
+
+def _bucket_edges(tree: promql.Node) -> Iterator[tuple[str, float]]:
+    for selector in promql.selectors(tree):
+        operator, value = promql.matchers(selector).get("le", ("", ""))
+        if operator == "MatchOp.Equal" and re.fullmatch(r"\d*\.?\d+", value):
+            yield str(selector.name), float(value)
+
+
+def _quantile_thresholds(tree: promql.Node) -> Iterator[tuple[str, float]]:
+    for node in promql.walk(tree):
+        if promql.kind(node) != "BinaryExpr" or str(node.op) not in _COMPARISONS:
+            continue
+        for side, other in ((node.lhs, node.rhs), (node.rhs, node.lhs)):
+            call, number = promql.bare(side), promql.bare(other)
+            literal = promql.kind(number) == "NumberLiteral" and promql.kind(call) == "Call"
+            if literal and call.func.name == "histogram_quantile":
+                yield from ((str(s.name), number.val) for s in promql.selectors(call))
+
+
+@rule(
+    id="burn-rate-has-two-windows",
+    title="A budget burn alert looks at two windows",
+    severity="error",
+    rationale="One window is a static threshold: it pages late, and long after the burn has ended.",
+    references=[_BURN_RATES],
+    kinds=[_RULES],
+)
+def burn_rate_has_two_windows(resource: Resource, world: World) -> Iterator[Problem]:
+    """An alert called burn or budget joins a long and a short window."""
+    recorded = {
+        str(item["record"]): str(item.get("expr", ""))
+        for other in world.index.of_kind(_RULES)
+        for _, item in _rules(other)
+        if "record" in item
+    }
+    for path, item in _rules(resource):
+        words = [text(item, "alert"), *map(str, mapping(item, "annotations").values())]
+        if "alert" not in item or not re.search(r"burn|budget", " ".join(words), re.IGNORECASE):
+            continue
+        if len(_windows(str(item.get("expr", "")), recorded)) < 2:
+            yield resource.problem(
+                (*path, "expr"),
+                "it is called a budget burn and looks at fewer than two windows",
+                "join a long and a short window, e.g. 1h and 5m at 14.4 times the budget",
+            )
+
+
+def _windows(expression: str, recorded: dict[str, str]) -> set[float]:
+    try:
+        tree = promql.parse(expression)
+    except ValueError:
+        return {0, 1}
+    found = promql.windows(tree)
+    for selector in promql.selectors(tree):
+        if selector.name in recorded:
+            found |= _windows(recorded[selector.name], {})
+    return found
+
+
+@rule(
+    id="throttling-by-periods",
+    title="CPU throttling is throttled periods over periods",
+    severity="error",
+    rationale="Seconds over periods is no ratio: it grows with the number of cores.",
+    references=["https://docs.kernel.org/scheduler/sched-bwc.html#statistics"],
+    kinds=_KINDS,
+)
+def throttling_by_periods(resource: Resource) -> Iterator[Problem]:
+    """container_cpu_cfs_throttled_seconds_total is not divided by periods."""
+    for query in _queries(resource):
+        for division in promql.divisions(query.tree):
+            above = {s.name for s in promql.selectors(division.lhs)}
+            below = {s.name for s in promql.selectors(division.rhs)}
+            seconds, periods = (
+                f"container_cpu_cfs_{name}_total" for name in ("throttled_seconds", "periods")
+            )
+            if seconds in above and periods in below:
+                yield resource.problem(
+                    query.path,
+                    "divides throttled seconds by periods",
+                    "divide container_cpu_cfs_throttled_periods_total by them",
+                )
