@@ -35,10 +35,8 @@ def critical_samples(rate: float, level: float) -> Iterator[int]:
     low, errors = 0, 0
     while True:
         errors += 1
-        step = max(1, round(1 / rate))
-        high = low + step
-        while upper_tail(errors, high, rate) <= level:
-            low, high = high, high + step
+        # One more expected error lies within 1 / rate requests, a critical one within fewer.
+        high = low + math.ceil(1 / rate) + 1
         while high - low > 1:
             middle = (low + high) // 2
             if upper_tail(errors, middle, rate) <= level:
