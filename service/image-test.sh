@@ -66,7 +66,7 @@ cleanup() {
 trap cleanup EXIT
 chmod 777 "$models"
 in_image() {
-  buildah run --isolation chroot --user 1000:1000 --volume "$PWD/$models:/models:rw" "$@"
+  buildah run --isolation chroot --volume "$PWD/$models:/models:rw" "$@"
 }
 in_image "$container" -- inference-server fetch --uri file:///models/echo.onnx \
   --sha256 "$sum" --name echo --version 1
@@ -83,7 +83,8 @@ answer=$(curl --silent --fail --header 'Content-Type: application/json' --data '
   "http://127.0.0.1:$port/predict")
 [ "$answer" = '{"model":"echo","model_version":"1","predictions":[1.5]}' ] \
   || { echo "image-test: wrong answer: $answer" >&2; exit 1; }
-user=$(ps -o uid= -C inference-server | sort -u | tr -d ' ')
+user=$(in_image "$container" -- /opt/venv/bin/python -c 'import os; print(os.getuid())')
+[ "$user" = 1000 ] || { echo "image-test: runs as uid $user" >&2; exit 1; }
 buildah inspect --type image --format '{{.FromImageDigest}}' "$image" >"$work/digest"
-echo "image-test: ready and right, as uid ${user:-?}"
+echo "image-test: ready and right, as uid $user"
 cat "$work/digest"

@@ -24,7 +24,7 @@ QUICK = {"FETCH_SECONDS": "20", "FETCH_RETRIES": "1"}
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return classifier(tmp_path_factory.mktemp("artifacts") / "bucket" / "model.onnx")
+    return classifier(tmp_path_factory.mktemp("artifacts") / "bucket" / "flowers" / "model.onnx")
 
 
 @pytest.fixture(scope="session")
@@ -178,7 +178,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def web(model: Path) -> Iterator[str]:
-    handler = functools.partial(_Handler, directory=str(model.parent.parent))
+    handler = functools.partial(_Handler, directory=str(model.parents[2]))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -189,13 +189,13 @@ def web(model: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("folder", ["bucket", "redirect"])
 def test_a_download_follows_redirects(web: str, folder: str, digest: str, tmp_path: Path) -> None:
-    ended = fetch(f"{web}/{folder}/model.onnx", digest, tmp_path)
+    ended = fetch(f"{web}/{folder}/flowers/model.onnx", digest, tmp_path)
     assert ended.returncode == 0, ended.stderr
 
 
 def test_a_server_that_recovers_is_asked_again(web: str, digest: str, tmp_path: Path) -> None:
     _Handler.failures = 1
-    assert fetch(f"{web}/flaky/model.onnx", digest, tmp_path).returncode == 0
+    assert fetch(f"{web}/flaky/flowers/model.onnx", digest, tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def store_at(address: str) -> dict[str, str]:
 def test_an_object_store_is_read_by_bucket_and_key(
     web: str, key: str, status: int, digest: str, tmp_path: Path
 ) -> None:
-    ended = fetch(f"s3://bucket/{key}", digest, tmp_path, **store_at(web))
+    ended = fetch(f"s3://bucket/flowers/{key}", digest, tmp_path, **store_at(web))
     assert ended.returncode == status, ended.stderr
 
 
@@ -279,7 +279,7 @@ client.create_model_version("flowers", model.model_uri, model_id=model.model_id)
 
 @pytest.fixture(scope="module")
 def registry(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """MLflow with three versions: a logged model, a folder of an object store, a model by its id."""
+    """MLflow with versions 1 (a logged model), 2 (in an object store), 3 (a model by its id)."""
     folder = tmp_path_factory.mktemp("mlflow")
     address = f"http://127.0.0.1:{free_port()}"
     arguments = [
@@ -298,7 +298,7 @@ def registry(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     try:
         wait_until(lambda: server.poll() is None and _healthy(address), 90)
         subprocess.run(
-            [sys.executable, "-c", REGISTER, address, str(model), "s3://bucket"],
+            [sys.executable, "-c", REGISTER, address, str(model), "s3://bucket/flowers"],
             check=True,
             capture_output=True,
             timeout=120,
