@@ -1,0 +1,192 @@
+"""AppProjects: exact, and in agreement with what their Applications render."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gitops_policy.applications import (
+    APPLICATION,
+    PROJECT,
+    allowed,
+    local_paths,
+    project_of,
+    sources,
+    synced,
+)
+from gitops_policy.fields import entries, field, mapping, sequence, text
+from gitops_policy.kinds import is_cluster_scoped
+from gitops_policy.model import Problem, Resource
+from gitops_policy.registry import rule
+from gitops_policy.world import World
+
+_DOCS = "https://argo-cd.readthedocs.io/en/stable/user-guide/projects/"
+_LISTS = ("clusterResourceWhitelist", "namespaceResourceWhitelist")
+
+
+@rule(
+    id="no-default-project",
+    title="An Application is not in project default",
+    severity="error",
+    rationale="The default project allows every repository, cluster and kind.",
+    references=[_DOCS + "#the-default-project"],
+    kinds=[APPLICATION],
+    known_as=["kyverno:application-prevent-default-project"],
+)
+def no_default_project(application: Resource) -> Iterator[Problem]:
+    """spec.project is set, and not `default`."""
+    if text(application.spec, "project") in ("", "default"):
+        yield application.problem(
+            ("spec", "project"), "it is in the default project", "use a project of its own"
+        )
+
+
+@rule(
+    id="project-exists",
+    title="An Application's project exists",
+    severity="error",
+    rationale="An Application of a missing project is never synced.",
+    references=[_DOCS],
+    kinds=[APPLICATION],
+)
+def project_exists(application: Resource, world: World) -> Iterator[Problem]:
+    """The build holds an AppProject of that name."""
+    name = text(application.spec, "project")
+    if name not in ("", "default") and project_of(application, world) is None:
+        yield application.problem(
+            ("spec", "project"), f"there is no AppProject {name!r}", "add it to argocd/projects"
+        )
+
+
+@rule(
+    id="project-without-wildcards",
+    title="An AppProject lists repositories, namespaces and kinds",
+    severity="error",
+    rationale="A project with wildcards is the default project under another name.",
+    references=[_DOCS],
+    kinds=[PROJECT],
+)
+def project_without_wildcards(project: Resource) -> Iterator[Problem]:
+    """No `*` alone in sourceRepos, destinations and lists of kinds."""
+    fix = "list what it needs, exactly"
+    for i, repository in enumerate(sequence(project.spec, "sourceRepos")):
+        if "*" in str(repository):
+            yield project.problem(("spec", "sourceRepos", i), "any repository", fix)
+    for i, destination in entries(project.spec, "destinations"):
+        for name in ("namespace", "server", "name"):
+            if "*" in text(destination, name):
+                yield project.problem(("spec", "destinations", i, name), f"any {name}", fix)
+    for name in _LISTS:
+        for i, item in entries(project.spec, name):
+            for key in ("group", "kind"):
+                if "*" in text(item, key):
+                    yield project.problem(("spec", name, i, key), f"any {key}", fix)
+
+
+@rule(
+    id="project-lists-kinds",
+    title="An AppProject lists the kinds it allows",
+    severity="warning",
+    rationale="Without a list a project allows every namespaced kind, Roles and Secrets too.",
+    references=[_DOCS],
+    kinds=[PROJECT],
+)
+def project_lists_kinds(project: Resource) -> Iterator[Problem]:
+    """namespaceResourceWhitelist is there, even if it is empty."""
+    if "namespaceResourceWhitelist" not in project.spec:
+        yield project.problem(
+            ("spec",), "every namespaced kind is allowed", "add namespaceResourceWhitelist"
+        )
+
+
+@rule(
+    id="project-allows-source",
+    title="An Application's source and destination are inside its project",
+    severity="error",
+    rationale="Argo CD refuses the sync: the release is merged and never delivered.",
+    references=[_DOCS],
+    kinds=[APPLICATION],
+    known_as=["argo-static-lint:project-scope-violation"],
+)
+def project_allows_source(application: Resource, world: World) -> Iterator[Problem]:
+    """sourceRepos holds each repository, destinations the server and namespace."""
+    project = project_of(application, world)
+    if project is None:
+        return
+    for path, source in sources(application):
+        if not allowed(sequence(project.spec, "sourceRepos"), text(source, "repoURL")):
+            yield application.problem(
+                (*path, "repoURL"),
+                f"AppProject {project.name!r} does not allow {text(source, 'repoURL')}",
+                "add it to sourceRepos",
+            )
+    destination = mapping(application.spec, "destination")
+    if not _destination(project, destination, text(destination, "namespace")):
+        yield application.problem(
+            ("spec", "destination"),
+            f"AppProject {project.name!r} does not allow this destination",
+            "add server and namespace to destinations",
+        )
+
+
+def _destination(project: Resource, destination: dict[str, Any], namespace: str) -> bool:
+    return any(
+        allowed([text(item, "namespace")], namespace)
+        and (
+            allowed([text(item, "server")], text(destination, "server"))
+            if text(destination, "server")
+            else allowed([text(item, "name")], text(destination, "name"))
+        )
+        for _, item in entries(project.spec, "destinations")
+    )
+
+
+@rule(
+    id="project-allows-render",
+    title="An AppProject allows every rendered kind and namespace",
+    severity="error",
+    rationale="One kind that is not listed makes the whole sync fail, after the merge.",
+    references=[_DOCS],
+    kinds=[APPLICATION],
+)
+def project_allows_render(application: Resource, world: World) -> Iterator[Problem]:
+    """Each object that the Application renders is inside its project's lists."""
+    project = project_of(application, world)
+    if project is None:
+        return
+    destination = mapping(application.spec, "destination")
+    paths = local_paths(application, world)
+    seen = set()
+    for _, index in synced(application, world):
+        for resource in index.resources:
+            message = _refusal(project, destination, resource)
+            if message and message not in seen:
+                seen.add(message)
+                yield application.problem(
+                    ("spec", "project"),
+                    f"AppProject {project.name!r} refuses {resource.id}"
+                    f" of {paths[0][1]}: {message}",
+                    "add it to the project, or move the object to another Application",
+                )
+
+
+def _refusal(project: Resource, destination: dict[str, Any], resource: Resource) -> str:
+    if is_cluster_scoped(resource.group, resource.kind):
+        kinds = sequence(project.spec, "clusterResourceWhitelist")
+        return "" if _listed(kinds, resource) else f"cluster-scoped kind {resource.group_kind}"
+    if not _destination(project, destination, resource.namespace):
+        return f"namespace {resource.namespace}"
+    if _listed(sequence(project.spec, "namespaceResourceBlacklist"), resource):
+        return f"kind {resource.group_kind} is on its blacklist"
+    kinds = field(project.spec, "namespaceResourceWhitelist")
+    fine = kinds is None or _listed(sequence(kinds), resource)
+    return "" if fine else f"kind {resource.group_kind}"
+
+
+def _listed(kinds: list[Any], resource: Resource) -> bool:
+    return any(
+        allowed([text(item, "group")], resource.group)
+        and allowed([text(item, "kind")], resource.kind)
+        and allowed([text(item, "name") or "*"], resource.name)
+        for item in kinds
+    )
