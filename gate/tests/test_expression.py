@@ -50,6 +50,7 @@ def compiled(condition: str) -> Node:
         ("len(default(result, 0)) == 0", []),
         ("default(result, 0) != 0", [0.0]),
         ("!isNaN(1)", []),
+        ("!isNaN(result[0])", [1]),
         ("true != (1 == 2)", []),
         ("+1 == 1", []),
         ("[1, 2][1] == 2", []),

@@ -103,7 +103,11 @@ class _Evaluator:
     """One evaluation: the result, and the item of the predicate that runs."""
 
     def __init__(self, result: ProviderValue) -> None:
-        self._result: Value = result
+        # Every number of a provider is a float, also where Python wrote an integer.
+        if isinstance(result, list):
+            self._result: Value = [float(value) for value in result]
+        else:
+            self._result = float(result)
         self._item: object = None
 
     def value(self, node: Node) -> object:
