@@ -113,7 +113,9 @@ def _link_installed(version: str, binaries: dict[str, list[str]]) -> bool:
         if path is None or Path(path).resolve().is_relative_to(STATE):
             return False
         answer = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
-        if not re.search(rf"(?<![\d.]){re.escape(version)}(?![\d.])", answer.stdout + answer.stderr):
+        if not re.search(
+            rf"(?<![\d.]){re.escape(version)}(?![\d.])", answer.stdout + answer.stderr
+        ):
             return False
         found[name] = path
     for name, path in found.items():
@@ -134,9 +136,7 @@ def _write_schemas() -> str:
         {"GOFLAGS": "-mod=readonly"},
         f"fetching the custom resource schemas of {len(modules)} modules",
     )
-    folders = [
-        Path(module["Dir"]) / sources[module["Path"]] for module in _json_documents(output)
-    ]
+    folders = [Path(module["Dir"]) / sources[module["Path"]] for module in _json_documents(output)]
     with tempfile.TemporaryDirectory(dir=STATE) as temporary:
         count = crd_schemas.write(folders, Path(temporary))
         target = STATE / "schemas"
