@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 from gitops_policy import cli
 from gitops_policy.findings import Report, RuleError
 from gitops_policy.model import Problem
+from gitops_policy.output import Text
 from gitops_policy.registry import _RULES, BUILD, rule
 
 GOOD = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
@@ -232,3 +234,47 @@ def test_the_rules_can_be_listed_as_often_as_one_likes() -> None:
 
     assert [r.id for r in gitops_policy.rules()] == [r.id for r in gitops_policy.rules()]
     assert all(r.title and r.rationale and r.references for r in gitops_policy.rules())
+
+
+def test_an_unknown_kubernetes_version_is_misuse(manifest, capsys) -> None:
+    run(manifest(GOOD), "--kubernetes-version", "9.9", code=2)
+    assert "no schemas of Kubernetes '9.9'" in capsys.readouterr().err
+
+
+def test_two_builds_of_the_same_name_are_both_shown(manifest, capsys) -> None:
+    for copy in ("one", "two"):
+        manifest(BAD, f"{copy}/overlays/dev/web/pod.yaml")
+        path = manifest("resources: [pod.yaml]\n", f"{copy}/overlays/dev/web/kustomization.yaml")
+    root = path.parents[4]
+    run(root / "one/overlays", root / "two/overlays", *ONLY, code=1)
+    assert "2 builds, 1 rule: 2 errors" in capsys.readouterr().out
+
+
+def test_an_empty_render_is_a_finding(manifest, capsys) -> None:
+    path = manifest("resources: []\n", "kustomization.yaml")
+    run(path.parent, "--only", "empty-render", code=1)
+    assert "the render is empty" in capsys.readouterr().out
+
+
+def test_exempted_findings_are_shown_with_their_owner(manifest, capsys) -> None:
+    note = "  annotations:\n    policy.gitops/ignore.privileged-container: "
+    note += "owner=platform; until=2026-12-01; reason=driver\n"
+    path = manifest(BAD.replace("spec:", note + "spec:"))
+    config = cli.Config(only=("privileged-container",), today=date(2026, 11, 21))
+    reports, failures = cli.check([str(path)], config)
+    text = Text(colour=False).render(reports)
+    assert not failures
+    assert (
+        "exempted  privileged-container  Pod default/a: driver (platform, until 2026-12-01)" in text
+    )
+    assert text.endswith("1 build, 1 rule: 0 errors, 0 warnings, 1 exempted")
+
+
+def test_a_release_file_that_breaks_the_render_is_blamed_by_line(manifest, capsys) -> None:
+    folder = manifest(
+        "configMapGenerator:\n  - name: r\n    envs: [release/model-release.env]\n",
+        "kustomization.yaml",
+    ).parent
+    manifest("MODEL_NAME=a\nMODEL_NAME=b\n", "release/model-release.env")
+    run(folder, code=2)
+    assert "model-release.env:2: MODEL_NAME stands twice" in capsys.readouterr().err

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from gitops_policy import Config, ManifestError, Report, Workspace, lint
 
 TODAY = date(2026, 11, 21)
@@ -14,12 +13,12 @@ RULES = ("privileged-container", "exemption-complete", "exemption-expired", "exe
 
 
 def pod(annotation: str | None = None, *containers: str) -> dict[str, Any]:
-    privileged = {"securityContext": {"privileged": True}}
+    privileged = {"image": "x", "securityContext": {"privileged": True}}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "a", "annotations": {ANNOTATION: annotation} if annotation else {}},
-        "spec": {"containers": [{"name": n, "image": "x", **privileged} for n in containers or "a"]},
+        "spec": {"containers": [{"name": name, **privileged} for name in containers or "a"]},
     }
 
 

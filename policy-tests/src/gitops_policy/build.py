@@ -15,6 +15,7 @@ from gitops_policy.findings import Origin
 from gitops_policy.kustomization import RenderError, Tree, kustomization_file, read_tree, shown
 from gitops_policy.manifests import ManifestError, Source, read_file, read_text
 from gitops_policy.model import Document
+from gitops_policy.release_file import FILE, faults
 
 RENDER_SECONDS = 60
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -175,6 +176,15 @@ def _kustomize(folder: Path) -> str:
         reason = f"kustomize did not finish in {RENDER_SECONDS} s"
         raise RenderError(reason, shown(folder)) from None
     if done.returncode:
+        _blame_release_file(folder)
         reason = done.stderr.strip().removeprefix("Error: ").replace(str(Path.cwd()) + "/", "")
         raise RenderError(f"kustomize: {reason}", shown(kustomization_file(folder) or folder))
     return done.stdout
+
+
+def _blame_release_file(folder: Path) -> None:
+    """Raise with the line of a broken release file, of which kustomize says only what it lacks."""
+    path = folder / FILE
+    if path.is_file():
+        for _, line, message, fix in faults(path.read_text(encoding="utf-8", errors="replace")):
+            raise RenderError(f"{message}; {fix}", shown(path), line or None)

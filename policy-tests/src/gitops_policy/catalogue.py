@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,14 +81,24 @@ def built_in(version: str) -> BuiltIn:
 
     Raises LookupError where the installed package does not know that version.
     """
-    spec = find_spec("kubernetes_validate")
-    if spec is None or not spec.submodule_search_locations:
-        raise LookupError("the package kubernetes-validate is not installed")
-    folder = Path(spec.submodule_search_locations[0]) / "kubernetes-json-schema"
-    found = sorted(folder.glob(f"v{version}.*-local-strict"))
-    if not found:
+    folder = _packaged(version)
+    if folder is None:
         raise LookupError(f"kubernetes-validate has no schemas of Kubernetes {version}")
-    return BuiltIn(found[-1])
+    return BuiltIn(folder)
+
+
+def is_known_version(version: str) -> bool:
+    """Say whether there are schemas of a Kubernetes version such as `1.36`."""
+    return _packaged(version) is not None
+
+
+def _packaged(version: str) -> Path | None:
+    spec = find_spec("kubernetes_validate")
+    places = spec.submodule_search_locations if spec else None
+    if not places or not re.fullmatch(r"\d+\.\d+", version):
+        return None
+    folder = Path(places[0]) / "kubernetes-json-schema"
+    return max(folder.glob(f"v{version}.*-local-strict"), default=None)
 
 
 @cache

@@ -16,6 +16,7 @@ from gitops_policy.build import (
     is_kustomization,
     repository,
 )
+from gitops_policy.catalogue import is_known_version
 from gitops_policy.config import FAIL_ON, PROFILES, Config, ConfigError
 from gitops_policy.discovery import contents
 from gitops_policy.engine import lint
@@ -74,6 +75,8 @@ def _lint(options: argparse.Namespace) -> int:
         schemas=options.schemas,
         exemptions=options.exemptions,
     )
+    if not is_known_version(config.kubernetes_version):
+        raise ConfigError(f"no schemas of Kubernetes {config.kubernetes_version!r}")
     reports, failures = check(options.paths, config)
     if options.format == "json":
         print(as_json(reports))
@@ -95,7 +98,8 @@ def check(paths: Iterable[str], config: Config) -> tuple[dict[str, Report], list
             continue
         workspace = workspaces.setdefault(root, Workspace(root))
         workspace.add(build)
-        reports[build.name] = lint(build, config, workspace=workspace)
+        name = str(build.path) if build.name in reports else build.name
+        reports[name] = lint(build, config, workspace=workspace)
     return reports, failures
 
 

@@ -52,6 +52,6 @@ def steps(json_pointer: str) -> Path:
     """Read a JSON pointer; steps made of digits become list positions."""
     parts = json_pointer.split("/")[1:]
     return tuple(
-        int(part) if part.isdigit() else part.replace("~1", "/").replace("~0", "~")
+        int(part) if part.isdecimal() else part.replace("~1", "/").replace("~0", "~")
         for part in parts
     )

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gitops_policy.build import Build, build_kustomization, is_kustomization
+from gitops_policy.catalogue import BuiltIn, Custom, built_in, custom, schema_folder
 from gitops_policy.config import Config
 from gitops_policy.exemptions import LEDGER, Exemption, find_exemptions
 from gitops_policy.kustomization import RenderError
@@ -54,6 +55,18 @@ class World:
     def environment(self) -> str | None:
         """dev, staging, production, or None where the path does not say."""
         return self.config.environment or self.build.environment
+
+    @property
+    def core(self) -> BuiltIn:
+        """Kubernetes' own kinds; raises LookupError for a version without schemas."""
+        return built_in(self.config.kubernetes_version)
+
+    @cached_property
+    def custom(self) -> Custom | None:
+        """The custom kinds of the repository's CRD schemas; None where the folder is missing."""
+        root = self.workspace.root if self.workspace else None
+        folder = self.config.schemas or schema_folder(self.build.path, root)
+        return custom(folder) if folder and folder.is_dir() else None
 
     @property
     def today(self) -> date:

@@ -219,8 +219,10 @@ def container_ports(resource: Resource) -> Iterator[Problem]:
     for pod in pods(resource):
         seen: set[tuple[object, ...]] = set()
         for container in pod.containers:
+            alone = container.group == "initContainers" and not container.sidecar
+            taken = set() if alone else seen
             for i, port in entries(container.spec, "ports"):
-                for key, message in _port_problems(port, "containerPort", seen):
+                for key, message in _port_problems(port, "containerPort", taken):
                     yield container.problem(("ports", i, key), message, "rename or renumber it")
     if resource.group_kind == "Service":
         yield from _service_ports(resource)

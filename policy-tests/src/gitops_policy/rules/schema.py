@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.catalogue import (
-    OBJECT_META,
-    POD_TEMPLATE,
-    BuiltIn,
-    Custom,
-    built_in,
-    custom,
-    schema_folder,
-)
+from gitops_policy.catalogue import OBJECT_META, POD_TEMPLATE
 from gitops_policy.fields import Path, field
 from gitops_policy.findings import Severity
 from gitops_policy.model import Problem, Resource
@@ -38,18 +30,8 @@ _MOVED = {
 }
 
 
-def _core(world: World) -> BuiltIn:
-    return built_in(world.config.kubernetes_version)
-
-
 def _is_custom(resource: Resource, world: World) -> bool:
-    return resource.group not in _core(world).groups and resource.group_kind not in _MOVED
-
-
-def _custom(world: World) -> Custom | None:
-    root = world.workspace.root if world.workspace else None
-    folder = world.config.schemas or schema_folder(world.build.path, root)
-    return custom(folder) if folder and folder.is_dir() else None
+    return resource.group not in world.core.groups and resource.group_kind not in _MOVED
 
 
 @rule(
@@ -63,7 +45,7 @@ def _custom(world: World) -> Custom | None:
 def crd_schemas(world: World) -> Iterator[Problem]:
     """Where custom kinds are used, the folder of CRD schemas exists."""
     own = [r for r in world.index.resources if _is_custom(r, world)]
-    if own and _custom(world) is None:
+    if own and world.custom is None:
         wanted = world.config.schemas or ".tools/schemas"
         yield Problem(
             None,
@@ -84,7 +66,7 @@ def crd_schemas(world: World) -> Iterator[Problem]:
 )
 def schema_valid(resource: Resource, world: World) -> Iterator[Problem]:
     """Each object fits its schema; pod templates in custom kinds also fit the core's."""
-    core = _core(world)
+    core = world.core
     faults: dict[Path, str] = {}
     if not _is_custom(resource, world):
         schema = core.schema(resource.api_version, resource.kind)
@@ -98,7 +80,7 @@ def schema_valid(resource: Resource, world: World) -> Iterator[Problem]:
 
 
 def _custom_faults(resource: Resource, world: World) -> Iterator[Fault]:
-    core, definitions = _core(world), _custom(world)
+    core, definitions = world.core, world.custom
     schema = definitions.schema(resource.api_version, resource.kind) if definitions else None
     if definitions is None or schema is None:
         return
@@ -120,13 +102,13 @@ def _custom_faults(resource: Resource, world: World) -> Iterator[Fault]:
 )
 def known_kind(resource: Resource, world: World) -> Iterator[Problem]:
     """Each kind is Kubernetes' own or has a CRD schema; an error in the profile strict."""
-    definitions = _custom(world)
+    definitions = world.custom
     if resource.group_kind in _MOVED:
         return
     if _is_custom(resource, world):
         known = definitions is None or definitions.versions(resource.group, resource.kind)
     else:
-        known = _core(world).versions(resource.group, resource.kind)
+        known = world.core.versions(resource.group, resource.kind)
     if not known:
         yield resource.problem(
             ("kind",),
@@ -148,7 +130,7 @@ def known_kind(resource: Resource, world: World) -> Iterator[Problem]:
 )
 def removed_api(resource: Resource, world: World) -> Iterator[Problem]:
     """A known kind stands under an apiVersion of its schemas."""
-    core, definitions = _core(world), _custom(world)
+    core, definitions = world.core, world.custom
     if resource.group_kind in _MOVED:
         served = [_MOVED[resource.group_kind]]
     elif not _is_custom(resource, world):
