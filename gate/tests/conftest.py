@@ -3,6 +3,11 @@ from typing import Any
 
 import pytest
 from canary_gate import Analysis, AnalysisResult, ProviderError, load_templates, run_analysis
+from hypothesis import settings
+
+# The machine's cores are shared: a slow example is no finding.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 GUARDED = {
     "successCondition": (
