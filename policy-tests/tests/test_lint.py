@@ -139,3 +139,13 @@ def test_a_workspace_renders_other_folders_once_and_survives_broken_ones(tmp_pat
     assert workspace.build("good") is good
     assert workspace.build("bad") is None
     assert workspace.build("no/such/folder") is None
+
+
+def test_memory_above_the_request_is_an_error_where_a_gpu_is_used() -> None:
+    resources = {"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+    container = {"name": "a", "image": "a", "resources": resources}
+    pod = {**POD, "spec": {"containers": [container]}}
+    only = Config(only=("memory-request-equals-limit",))
+    assert lint([pod], only).findings[0].severity is Severity.warning
+    resources["limits"]["nvidia.com/gpu"] = "1"
+    assert lint([pod], only).findings[0].severity is Severity.error

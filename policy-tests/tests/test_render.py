@@ -140,6 +140,24 @@ def test_an_overlay_knows_its_name_environment_and_namespace(tree) -> None:
     assert report.findings[0].resource.namespace == "web"
 
 
+def test_a_missing_namespace_is_that_of_the_application_that_deploys_the_overlay(tree) -> None:
+    application = (
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: web}\n"
+        "spec:\n  destination: {namespace: web-dev}\n  source: {path: overlays/dev/web}\n"
+    )
+    other = application.replace("overlays/dev/web", "overlays/dev/web-admin")
+    folder = tree(
+        apps__admin=other.replace("web-dev", "admin"),
+        apps__web=application,
+        overlays__dev__web__kustomization="resources: [a.yaml]\n",
+        overlays__dev__web__a=POD,
+    )
+    build = build_kustomization(folder / "overlays/dev/web")
+    (finding,) = lint(build, Config(only=("image-tag",))).findings
+    assert finding.resource is not None
+    assert finding.resource.namespace == "web-dev"
+
+
 def origin(folder: Path, rule: str) -> str:
     (finding,) = lint(build_kustomization(folder), Config(only=(rule,))).findings
     return f"{Path(finding.origin.file).name}:{finding.origin.line}"

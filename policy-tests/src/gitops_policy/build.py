@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitops_policy.fields import text
+from gitops_policy.fields import mapping, sequence, text
 from gitops_policy.findings import Origin
 from gitops_policy.kustomization import RenderError, Tree, kustomization_file, read_tree, shown
 from gitops_policy.manifests import ManifestError, Source, read_file, read_text
@@ -82,8 +82,24 @@ def build_kustomization(path: Path) -> Build:
     except ManifestError as error:
         raise RenderError(f"rendered output {error.reason}", shown(folder)) from None
     namespace = next((text(k.source.content, "namespace") for k in tree.kustomizations), "")
+    namespace = namespace or _destination(folder) or "default"
     documents = (Document(s.content, Origin(overlay)) for s in sources if s.content is not None)
-    return Build(tuple(documents), overlay, folder, tree, namespace or "default")
+    return Build(tuple(documents), overlay, folder, tree, namespace)
+
+
+def _destination(folder: Path) -> str:
+    """Return the namespace of the Argo CD Application in `apps/` that deploys this folder."""
+    root = repository(folder)
+    path = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else ""
+    for file in manifest_files(root / "apps") if path not in ("", ".") else []:
+        if path not in file.read_text(encoding="utf-8", errors="replace"):
+            continue
+        for application in read_file(file, shown(file)):
+            spec = mapping(application.content, "spec")
+            sources = [mapping(spec, "source"), *sequence(spec, "sources")]
+            if any(text(source, "path").strip("/") == path for source in sources):
+                return text(spec, "destination", "namespace")
+    return ""
 
 
 def build_many(paths: Sequence[Path]) -> Iterable[Build | RenderError]:
