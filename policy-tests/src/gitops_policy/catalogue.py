@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,10 @@ class BuiltIn:
             for definition in self.definitions.values()
             for kind in sequence(definition, "x-kubernetes-group-version-kind")
         }
+        self._versions: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(path.stem for path in folder.glob("*-*.json")):
+            stem, _, version = name.rpartition("-")
+            self._versions[stem].append(version)
         self._schemas: dict[str, Schema | None] = {}
 
     def schema(self, api_version: str, kind: str) -> Schema | None:
@@ -46,8 +51,7 @@ class BuiltIn:
     def versions(self, group: str, kind: str) -> list[str]:
         """Return the apiVersions of a built-in kind that are served."""
         stem = "-".join(filter(None, [kind.lower(), group.partition(".")[0]]))
-        names = (path.stem.rpartition("-") for path in self.folder.glob(f"{stem}-*.json"))
-        found = sorted(version for before, _, version in names if before == stem)
+        found = self._versions.get(stem, [])
         candidates = [f"{group}/{version}" if group else version for version in found]
         return [name for name in candidates if self.schema(name, kind) is not None]
 

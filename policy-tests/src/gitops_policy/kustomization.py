@@ -45,7 +45,7 @@ class Tree:
 
     kustomizations: list[Kustomization] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
-    by_path: list[tuple[Path, Source]] = field(default_factory=list)
+    by_path: dict[Path, list[Source]] = field(default_factory=dict)
     seen: set[Path] = field(default_factory=set)
 
 
@@ -117,4 +117,4 @@ def _follow(folder: Path, entry: str, source: Source, where: FieldPath, tree: Tr
         tree.seen.add(target)
         found = _read(target)
         tree.sources += found
-        tree.by_path += [(target, source) for source in found]
+        tree.by_path[target] = found

@@ -75,10 +75,10 @@ def _operations(
             for operation in sequence(source.content):
                 yield kustomization.source.file, None, operation
         return
-    for path, source in build.tree.by_path:
-        if path == (kustomization.folder / text(patch, "path")).resolve():
-            for i, operation in enumerate(sequence(source.content)):
-                yield source.file, source.line((i,)), operation
+    path = (kustomization.folder / text(patch, "path")).resolve()
+    for source in build.tree.by_path.get(path, ()):
+        for i, operation in enumerate(sequence(source.content)):
+            yield source.file, source.line((i,)), operation
 
 
 def _parsed(patch: str) -> list[Source]:
