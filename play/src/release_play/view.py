@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from release_play.outcome import OverlayOutcome, ReleaseOutcome, RunOutcome, StepOutcome
 
@@ -32,7 +33,7 @@ class View:
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
         """Show what is being done until the context is left."""
-        with self._console.status(escape(what)) as status:
+        with self._console.status(_one_line(what)) as status:
             self._status = status
             yield
         self._status = None
@@ -40,7 +41,7 @@ class View:
     def now(self, what: str) -> None:
         """Replace the live line."""
         if self._status:
-            self._status.update(escape(what))
+            self._status.update(_one_line(what))
 
     def heading(self, text: str) -> None:
         """Begin a part."""
@@ -79,7 +80,9 @@ class View:
         """The table at the end; nothing when nothing was played."""
         if not run.releases:
             return
-        table = Table("release", "expected", "verdict", "seconds", "stable", "canary", "lost")
+        table = Table("release", "expected", "verdict")
+        for heading in ("seconds", "stable", "canary", "lost"):
+            table.add_column(heading, justify="right")
         for release in run.releases:
             table.add_row(
                 escape(release.name),
@@ -92,6 +95,10 @@ class View:
             )
         self._console.print()
         self._console.print(table)
+
+
+def _one_line(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _styled(verdict: str) -> str:
