@@ -33,7 +33,7 @@ class View:
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
         """Show what is being done until the context is left."""
-        with self._console.status(_one_line(what)) as status:
+        with self._console.status(self._one_line(what)) as status:
             self._status = status
             yield
         self._status = None
@@ -41,7 +41,12 @@ class View:
     def now(self, what: str) -> None:
         """Replace the live line."""
         if self._status:
-            self._status.update(_one_line(what))
+            self._status.update(self._one_line(what))
+
+    def _one_line(self, text: str) -> Text:
+        line = Text(text)
+        line.truncate(self._console.width - 3, overflow="ellipsis")
+        return line
 
     def heading(self, text: str) -> None:
         """Begin a part."""
@@ -95,10 +100,6 @@ class View:
             )
         self._console.print()
         self._console.print(table)
-
-
-def _one_line(text: str) -> Text:
-    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _styled(verdict: str) -> str:
