@@ -1,6 +1,5 @@
 """Each template's cases: the query through promtool, the verdict through the evaluator."""
 
-import json
 import math
 import re
 import subprocess
@@ -9,7 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
-from canary_gate import Analysis, load_templates, run_analysis
+from canary_gate import (
+    Analysis,
+    AnalysisResult,
+    ProviderError,
+    load_templates,
+    run_analysis,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "rollouts" / "templates"
@@ -76,13 +81,26 @@ def promtool(tmp_path: Path, query: str, case: dict[str, Any]) -> subprocess.Com
 
 
 class Answering:
-    """A provider that gives every look the same answer."""
+    """A virtual clock, and a provider that fails some times and then answers every look alike."""
 
-    def __init__(self, value: list[float]) -> None:
-        self._value = value
+    def __init__(self, value: list[float], failures: int = 0) -> None:
+        self._value, self._failures, self.now = value, failures, 0.0
 
     def query(self, _: str) -> list[float]:
+        self._failures -= 1
+        if self._failures >= 0:
+            raise ProviderError("connection refused")
         return self._value
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def judge(self, analysis: Analysis) -> AnalysisResult:
+        return run_analysis(analysis, self, clock=lambda: self.now, sleep=self.sleep)
+
+
+def values(case: dict[str, Any]) -> list[float]:
+    return sorted(case["value"].values(), reverse=True)
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
@@ -93,14 +111,27 @@ def test_the_query_gives_the_value_and_the_conditions_the_verdict(
     tested = promtool(tmp_path, run.metrics[0].query, case)
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
-    now = [0.0]
-    result = run_analysis(
-        run,
-        Answering(sorted(case["value"].values(), reverse=True)),
-        clock=lambda: now[0],
-        sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
-    )
-    assert result.verdict == case["verdict"], json.dumps(result.message)
+    result = Answering(values(case)).judge(run)
+    assert result.verdict == case["verdict"], result.message
+    if case["verdict"] == "fail":
+        assert len(result.metrics[0].measurements) == 1, "one look is enough to fail"
+
+
+PASSING = [case for case in CASES if case.values[1]["verdict"] == "pass"]
+
+
+@pytest.mark.parametrize(("name", "case"), PASSING)
+def test_two_minutes_without_prometheus_abort_no_good_release(
+    name: str, case: dict[str, Any]
+) -> None:
+    run = analysis(name, case.get("arguments", {}))
+    assert Answering(values(case), failures=13).judge(run).verdict == "pass"
+
+
+@pytest.mark.parametrize("name", sorted({case.values[0] for case in CASES}))
+def test_a_prometheus_that_stays_away_aborts(name: str) -> None:
+    result = Answering([], failures=1_000).judge(analysis(name, {}))
+    assert (result.phase, result.action) == ("Error", "abort")
 
 
 @pytest.mark.parametrize(
