@@ -120,9 +120,7 @@ def start_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     yield start
     for server in running:
         server.client.close()
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait(PATIENCE)
+        server.stop()
 
 
 @pytest.fixture(scope="session")

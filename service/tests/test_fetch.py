@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import os
 import subprocess
 import sys
 import threading
@@ -269,7 +270,7 @@ import mlflow, onnx, sys
 mlflow.set_tracking_uri(sys.argv[1])
 mlflow.set_experiment("flowers")
 with mlflow.start_run():
-    model = mlflow.onnx.log_model(onnx.load(sys.argv[2]), name="model")
+    model = mlflow.onnx.log_model(onnx.load(sys.argv[2]), name="model", pip_requirements=[])
 logged = mlflow.register_model(model.model_uri, "flowers")
 client = mlflow.MlflowClient()
 client.create_model_version("flowers", sys.argv[3])
@@ -293,15 +294,20 @@ def registry(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         f"--backend-store-uri=sqlite:///{folder}/mlflow.db",
         f"--artifacts-destination={folder}/artifacts",
     ]
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("COVERAGE")  # measuring MLflow itself costs a minute
+    } | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "log").open("w") as log:
-        server = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=folder)
+        server = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=folder, env=environment)
     try:
         wait_until(lambda: server.poll() is None and _healthy(address), 90)
         subprocess.run(
             [sys.executable, "-c", REGISTER, address, str(model), "s3://bucket/flowers"],
             check=True,
-            capture_output=True,
             timeout=120,
+            env=environment,
         )
         yield address
     finally:
@@ -361,3 +367,67 @@ def test_a_registry_that_is_down_is_status_3(digest: str, tmp_path: Path) -> Non
 def test_an_answer_that_is_not_mlflow_s_is_status_3(web: str, digest: str, tmp_path: Path) -> None:
     ended = fetch("models:/m/1", digest, tmp_path, MLFLOW_TRACKING_URI=f"{web}/status/502")
     assert ended.returncode == 3
+
+
+class _Registry(http.server.BaseHTTPRequestHandler):
+    """An MLflow that leaves a logged model's location to the client, and wants a password."""
+
+    def do_GET(self) -> None:
+        if self.headers["Authorization"] not in ("Bearer t0ken", "Basic dXNlcjpwYXNz"):
+            self.send_error(401)
+            return
+        path, _, query = self.path.partition("?")
+        if path.endswith("get-download-uri"):
+            answer = "{}" if "version=2" in query else '{"artifact_uri": "models:/m-1"}'
+            answer = "[" if "version=3" in query else answer
+        else:
+            assert path.endswith("/logged-models/m-1")
+            answer = '{"model": {"info": {"artifact_uri": "s3://bucket/flowers"}}}'
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(answer.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test output quiet."""
+
+
+@pytest.fixture(scope="module")
+def strict_registry() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        {"MLFLOW_TRACKING_TOKEN": "t0ken"},
+        {"MLFLOW_TRACKING_USERNAME": "user", "MLFLOW_TRACKING_PASSWORD": "pass"},
+    ],
+)
+def test_a_logged_model_is_followed_with_credentials(
+    strict_registry: str, web: str, credentials: dict[str, str], digest: str, tmp_path: Path
+) -> None:
+    environment = store_at(web) | {"MLFLOW_TRACKING_URI": strict_registry} | credentials
+    ended = fetch("models:/flowers/1", digest, tmp_path, **environment)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "token", "status", "reason"),
+    [
+        (1, "wrong", 3, "refused (HTTP 401)"),
+        (2, "t0ken", 2, "has no artifacts"),
+        (3, "t0ken", 3, "not MLflow's"),
+    ],
+)
+def test_a_registry_that_does_not_help_is_named(
+    strict_registry: str, version: int, token: str, status: int, reason: str, tmp_path: Path
+) -> None:
+    environment = {"MLFLOW_TRACKING_URI": strict_registry, "MLFLOW_TRACKING_TOKEN": token}
+    ended = fetch(f"models:/flowers/{version}", "0" * 64, tmp_path, **environment)
+    assert ended.returncode == status
+    assert reason in ended.stderr

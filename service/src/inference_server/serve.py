@@ -1,5 +1,6 @@
 """Runs the server: one process, or a supervisor with several."""
 
+import logging
 import os
 import shutil
 import signal
@@ -19,6 +20,8 @@ from inference_server import logs
 from inference_server.keys import read_keys
 from inference_server.settings import Settings
 
+_log = logging.getLogger(__name__)
+
 
 class CannotListenError(Exception):
     """The address is taken, or is none of this machine."""
@@ -30,6 +33,8 @@ def serve(settings: Settings) -> None:
         read_keys(settings.api_key_hashes_file)  # said here, once, not by each worker
     logs.configure(settings.log_level)
     listener = _listen(settings.host, settings.port)
+    address = "{}:{}".format(*listener.getsockname()[:2])
+    _log.info("listening", extra={"address": address})
     if settings.workers > 1:
         _serve_with_workers(settings, listener)
     else:
