@@ -6,7 +6,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from gitops_policy.build import Build, build_kustomization, is_kustomization
+from gitops_policy.build import Build, build_kustomization, is_kustomization, upward
 from gitops_policy.catalogue import BuiltIn, Custom, built_in, custom, schema_folder
 from gitops_policy.config import Config
 from gitops_policy.exemptions import LEDGER, Exemption, find_exemptions
@@ -76,7 +76,7 @@ class World:
     @cached_property
     def exemptions(self) -> list[Exemption]:
         """The exemptions that concern objects of this build."""
-        beside = self.workspace.root / LEDGER if self.workspace else None
+        beside = upward(self.workspace.root, str(LEDGER)) if self.workspace else None
         return find_exemptions(self.index, self.config.exemptions or beside)
 
     @cached_property

@@ -100,7 +100,7 @@ def privileged_container(container: Container) -> Iterator[Problem]:
 def dangerous_capabilities(container: Container) -> Iterator[Problem]:
     """Every added capability is one of the default set without NET_RAW."""
     for i, name in enumerate(sequence(container.security_context, "capabilities", "add")):
-        if name not in _DEFAULT_CAPABILITIES:
+        if str(name) not in _DEFAULT_CAPABILITIES:
             yield container.problem(
                 ("securityContext", "capabilities", "add", i),
                 f"adds the capability {name!r}",
@@ -181,7 +181,7 @@ def selinux_options(pod: Pod) -> Iterator[Problem]:
     for subject, context in contexts(pod):
         options = mapping(context, "seLinuxOptions")
         bad = {key: options.get(key) for key in ("user", "role") if options.get(key)}
-        if (options.get("type") or "") not in _SELINUX_TYPES:
+        if str(options.get("type") or "") not in _SELINUX_TYPES:
             bad["type"] = options["type"]
         for key, value in bad.items():
             yield subject.problem(
@@ -229,7 +229,7 @@ def proc_mount(container: Container, world: World) -> Iterator[Problem]:
 def unsafe_sysctls(pod: Pod) -> Iterator[Problem]:
     """Every sysctl is one of the safe subset of the standard."""
     for i, sysctl in entries(pod.security_context, "sysctls"):
-        if sysctl.get("name") not in _SAFE_SYSCTLS:
+        if str(sysctl.get("name")) not in _SAFE_SYSCTLS:
             yield pod.problem(
                 ("securityContext", "sysctls", i, "name"),
                 f"sets the unsafe sysctl {sysctl.get('name')!r}",

@@ -249,13 +249,13 @@ def _port_problems(
     number, name = port.get(key), port.get("name")
     if not isinstance(number, int) or not 0 < number < 65536:
         yield key, f"{key} {number!r} is not between 1 and 65535"
-    elif (str(number), port.get("protocol", "TCP")) in seen:
+    elif (str(number), str(port.get("protocol", "TCP"))) in seen:
         yield key, f"{key} {number} stands twice"
     if name is not None and not (isinstance(name, str) and _is_port_name(name)):
         yield "name", f"port name {name!r} is not up to 15 lower-case letters, digits and dashes"
     elif name is not None and ("name", name) in seen:
         yield "name", f"port name {name!r} stands twice"
-    seen |= {(str(number), port.get("protocol", "TCP")), ("name", str(name))}
+    seen |= {(str(number), str(port.get("protocol", "TCP"))), ("name", str(name))}
 
 
 def _is_port_name(name: str) -> bool:
