@@ -62,8 +62,10 @@ def no_wildcard_permissions(role: Resource) -> Iterator[Problem]:
 def no_secret_access(role: Resource) -> Iterator[Problem]:
     """No list or watch of Secrets; get, update and delete only with resourceNames."""
     for i, item in entries(role.content, "rules"):
-        groups, resources = sequence(item, "apiGroups"), sequence(item, "resources")
-        if not {"", "*"} & set(groups) or not {"secrets", "*"} & set(resources):
+        groups, resources = (
+            set(map(str, sequence(item, name))) for name in ("apiGroups", "resources")
+        )
+        if not {"", "*"} & groups or not {"secrets", "*"} & resources:
             continue
         verbs = {str(verb) for verb in sequence(item, "verbs")}
         if {"list", "watch", "deletecollection", "*"} & verbs:

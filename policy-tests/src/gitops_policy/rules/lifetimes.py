@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gitops_policy.fields import entries, field, mapping, text
+from gitops_policy.fields import entries, field, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
@@ -64,7 +64,7 @@ def _pre_stop(container: Container) -> float:
     pause = field(hook, "sleep", "seconds")
     if isinstance(pause, int):
         return pause
-    command = " ".join(str(part) for part in field(hook, "exec", "command") or ())
+    command = " ".join(str(part) for part in sequence(hook, "exec", "command"))
     match = re.search(r"\bsleep\s+(\d+)", command)
     return int(match.group(1)) if match else 0
 

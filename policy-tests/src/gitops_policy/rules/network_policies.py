@@ -243,7 +243,7 @@ def network_policy_port_exists(policy: Resource, world: World) -> Iterator[Probl
     """Each ingress port is a declared container port, by number or name, of a selected pod."""
     selector = mapping(policy.spec, "podSelector")
     declared = {
-        value
+        str(value)
         for pod in selected(world, policy.namespace, selector)
         for container in pod.containers
         for _, port in entries(container.spec, "ports")
@@ -253,7 +253,7 @@ def network_policy_port_exists(policy: Resource, world: World) -> Iterator[Probl
         for i, port in entries(item, "ports"):
             number = field(port, "port")
             single = number is not None and "endPort" not in port
-            if name == "from" and single and declared and number not in declared:
+            if name == "from" and single and declared and str(number) not in declared:
                 yield policy.problem(
                     (*path, "ports", i, "port"),
                     f"no container of the selected pods has port {number!r}",

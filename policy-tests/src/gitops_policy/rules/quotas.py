@@ -84,6 +84,25 @@ def _shown(amount: Fraction) -> str:
 
 
 @rule(
+    id="gpu-quota",
+    title="Extended resources are limited by requests only",
+    severity="error",
+    rationale="A quota on limits.<extended resource> is never counted: there is no overcommit.",
+    references=[_QUOTA + "#resource-quota-for-extended-resources"],
+    kinds=["ResourceQuota"],
+)
+def gpu_quota(quota: Resource) -> Iterator[Problem]:
+    """No hard limit is named `limits.` plus a name with a slash."""
+    for name in mapping(quota.spec, "hard"):
+        if name.startswith("limits.") and "/" in name:
+            yield quota.problem(
+                ("spec", "hard", name),
+                f"{name} has no effect",
+                f"write {name.replace('limits.', 'requests.', 1)}",
+            )
+
+
+@rule(
     id="limit-range-fits",
     title="Every container stays inside the namespace's LimitRange",
     severity="error",

@@ -115,7 +115,7 @@ def spread_tells_revisions_apart(pod: Pod, world: World) -> Iterator[Problem]:
         for i, item in entries(pod.spec, "topologySpreadConstraints")
     ]
     for path, item in [*found, *_terms(pod)]:
-        for i, key in enumerate(sequence(item, "matchLabelKeys")):
+        for i, key in enumerate(map(str, sequence(item, "matchLabelKeys"))):
             if key != hash_label and key not in pod.labels:
                 yield pod.problem(
                     (*path, "matchLabelKeys", i),

@@ -1,0 +1,179 @@
+"""The mistakes that the requirements list as known: each is caught, by the rule that is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+
+import pytest
+from gitops_policy import Config, ManifestError, lint
+from gitops_policy.build import build_sources
+from gitops_policy.manifests import read_text
+
+SCHEMAS = Path(__file__).parents[2] / ".tools" / "schemas"
+
+RULE = Template("""
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata: {name: web, namespace: a}
+spec: {groups: [{name: a, rules: [{alert: $alert, expr: '$expr'}]}]}
+""")
+ANALYSIS = Template("""
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: web, namespace: a}
+spec: {metrics: [{name: a, provider: {prometheus: {query: '$expr'}}}]}
+""")
+POLICY = Template("""
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: a}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress], $rules}
+""")
+RATIO = 'rate(http_requests_total{status=~"5.."}[5m]) / rate(http_requests_total[5m]) > 0.05'
+QUANTILE = "histogram_quantile(0.95, rate(http_request_duration_seconds_bucket[5m])) > 1"
+THROTTLED = (
+    "rate(container_cpu_cfs_throttled_seconds_total[5m])"
+    " / rate(container_cpu_cfs_periods_total[5m]) > 0.5"
+)
+HPA = """
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: a}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 3
+  maxReplicas: 20
+  metrics: [{type: Resource, resource: {name: cpu}}]
+"""
+WORKLOAD = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: a}
+spec:
+  replicas: 5
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web}]
+      affinity:
+        podAntiAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution:
+            - {topologyKey: topology.kubernetes.io/zone, labelSelector: {matchLabels: {app: web}}}
+"""
+PDB = """
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web, namespace: a}
+spec: {minAvailable: 3, selector: {matchLabels: {app: web}}}
+"""
+VPA = """
+apiVersion: autoscaling.k8s.io/v1
+kind: VerticalPodAutoscaler
+metadata: {name: web, namespace: a}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  updatePolicy: {updateMode: Auto}
+"""
+CERTIFICATE = """
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: web, namespace: a}
+spec: {secretName: web, dnsNames: [a.example.com], issuer: {name: letsencrypt}}
+"""
+QUOTA = """
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: web, namespace: a}
+spec: {hard: {limits.nvidia.com/gpu: "8"}}
+"""
+ROLE = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: web, namespace: a}
+rules: [{apiGroups: [""], resources: [secrets], verbs: [get, list]}]
+"""
+
+# Number in the requirements' list -> (rule, manifests).
+CAUGHT = {
+    "1-ratio-that-is-always-1": ("ratio-of-aggregates", RULE.substitute(alert="A", expr=RATIO)),
+    "1-the-same-in-a-gate": ("ratio-of-aggregates", ANALYSIS.substitute(expr=RATIO)),
+    "3-zone-anti-affinity": ("zone-anti-affinity-fits", WORKLOAD),
+    "4-budget-equals-minimum": (
+        "pdb-below-minimum-replicas",
+        "---".join([WORKLOAD.replace("  replicas: 5\n", ""), HPA, PDB]),
+    ),
+    "5-vpa-beside-hpa": ("no-vpa-with-hpa", "---".join([WORKLOAD, HPA, VPA])),
+    "6-dns-over-tcp-only": (
+        "dns-egress-both-protocols",
+        POLICY.substitute(rules="egress: [{ports: [{port: 53, protocol: TCP}]}]"),
+    ),
+    "6-dns-over-udp-only": (
+        "dns-egress-both-protocols",
+        POLICY.substitute(rules="egress: [{ports: [{port: 53, protocol: UDP}]}]"),
+    ),
+    "6-or-instead-of-and": (
+        "network-policy-peers-joined",
+        POLICY.substitute(rules="ingress: [{from: [{namespaceSelector: {}}, {podSelector: {}}]}]"),
+    ),
+    "6-label-called-name": (
+        "namespace-selector-label",
+        POLICY.substitute(
+            rules="ingress: [{from: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}]"
+        ),
+    ),
+    "7-issuer-for-issuerRef": ("schema-valid", CERTIFICATE),
+    "8-one-window-called-burn": (
+        "burn-rate-has-two-windows",
+        RULE.substitute(alert="ErrorBudgetBurn", expr="sum(rate(errors_total[5m])) > 0.01"),
+    ),
+    "12-quantile-without-le": (
+        "histogram-quantile-by-le",
+        RULE.substitute(alert="A", expr=QUANTILE),
+    ),
+    "12-threshold-is-no-edge": (
+        "latency-threshold-is-edge",
+        RULE.substitute(
+            alert="A",
+            expr="histogram_quantile(0.95, sum by (le)"
+            " (rate(http_request_duration_seconds_bucket[5m]))) > 0.8",
+        ),
+    ),
+    "13-seconds-over-periods": (
+        "throttling-by-periods",
+        RULE.substitute(alert="A", expr=THROTTLED),
+    ),
+    "14-quota-on-gpu-limits": ("gpu-quota", QUOTA),
+    "15-every-secret": ("no-secret-access", ROLE),
+}
+ELSEWHERE = {
+    2: "two keys of one name are refused by the reader, before any rule: see below",
+    9: "zizmor refuses actions by branch or tag in `make lint`",
+    10: "no PodChaos is shipped yet",
+    11: "no CloudNativePG cluster is shipped yet",
+    16: "no load test is shipped yet",
+    17: "no backup is shipped yet",
+}
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_a_known_mistake_is_an_error_of_its_rule(name: str) -> None:
+    rule, manifests = CAUGHT[name]
+    build = build_sources(read_text(manifests, name))
+    report = lint(build, Config(only=(rule,), schemas=SCHEMAS))
+    assert not report.errors
+    assert {finding.rule for finding in report.findings} == {rule}
+    assert report.findings[0].severity.name == "error"
+    assert report.findings[0].fix
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_line() -> None:
+    twice = "affinity:\n  podAntiAffinity: {}\n  podAntiAffinity: {}\n"
+    with pytest.raises(ManifestError, match=r"a\.yaml:3: duplicate key 'podAntiAffinity'"):
+        read_text(twice, "a.yaml")
+
+
+def test_every_known_mistake_is_caught_or_has_a_reason() -> None:
+    caught = {int(name.partition("-")[0]) for name in CAUGHT}
+    assert caught | set(ELSEWHERE) == set(range(1, 18))
+    assert not caught & set(ELSEWHERE)
