@@ -270,11 +270,16 @@ def test_exempted_findings_are_shown_with_their_owner(manifest, capsys) -> None:
     assert text.endswith("1 build, 1 rule: 0 errors, 0 warnings, 1 exempted")
 
 
-def test_a_release_file_that_breaks_the_render_is_blamed_by_line(manifest, capsys) -> None:
+@pytest.mark.parametrize(("skip", "code"), [([], 1), (["--skip", "release-env"], 2)])
+def test_a_release_file_that_breaks_the_render_is_a_finding(
+    skip: list[str], code: int, manifest, capsys
+) -> None:
     folder = manifest(
         "configMapGenerator:\n  - name: r\n    envs: [release/model-release.env]\n",
         "kustomization.yaml",
     ).parent
     manifest("MODEL_NAME=a\nMODEL_NAME=b\n", "release/model-release.env")
-    run(folder, code=2)
-    assert "model-release.env:2: MODEL_NAME stands twice" in capsys.readouterr().err
+    run(folder, *skip, code=code)
+    captured = capsys.readouterr()
+    assert "MODEL_NAME stands twice" in captured.out + captured.err
+    assert "model-release.env:2" in captured.out + captured.err

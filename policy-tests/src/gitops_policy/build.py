@@ -112,6 +112,7 @@ def _build_or_error(path: Path) -> Build | RenderError:
     try:
         return build_kustomization(path)
     except RenderError as error:
+        error.unrendered = Build((), _name(path.resolve()), path.resolve())
         return error
 
 

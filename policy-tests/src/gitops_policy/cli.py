@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gitops_policy.build import (
@@ -21,9 +22,10 @@ from gitops_policy.config import FAIL_ON, PROFILES, Config, ConfigError
 from gitops_policy.discovery import contents
 from gitops_policy.engine import lint
 from gitops_policy.findings import Report, Severity, merge
-from gitops_policy.kustomization import shown
+from gitops_policy.kustomization import RenderError, shown
 from gitops_policy.manifests import ManifestError, read_text
 from gitops_policy.output import Text, as_json
+from gitops_policy.registry import rules
 from gitops_policy.world import Workspace
 
 CLEAN, FINDINGS, UNREADABLE, CRASHED = 0, 1, 2, 3
@@ -80,7 +82,7 @@ def _lint(options: argparse.Namespace) -> int:
     reports, failures = check(options.paths, config)
     if options.format == "json":
         print(as_json(reports))
-    else:
+    elif reports:
         print(Text(colour=_wants_colour()).render(reports))
     for failure in failures:
         print(f"gitops-policy: {failure}", file=sys.stderr)
@@ -94,13 +96,24 @@ def check(paths: Iterable[str], config: Config) -> tuple[dict[str, Report], list
     workspaces: dict[Path, Workspace] = {}
     for build, root in _builds(paths):
         if isinstance(build, ManifestError):
-            failures.append(build)
+            broken = _release_file(build, config)
+            reports.update(broken)
+            failures += [] if broken else [build]
             continue
         workspace = workspaces.setdefault(root, Workspace(root))
         workspace.add(build)
         name = str(build.path) if build.name in reports else build.name
         reports[name] = lint(build, config, workspace=workspace)
     return reports, failures
+
+
+def _release_file(error: ManifestError, config: Config) -> dict[str, Report]:
+    """Return the findings in the release file of what could not be rendered, if there are any."""
+    build = error.unrendered if isinstance(error, RenderError) else None
+    if build is None or not any(r.id == "release-env" for r in config.selected(rules())):
+        return {}
+    report = lint(build, replace(config, only=("release-env",), skip=()))
+    return {build.name: report} if report.findings else {}
 
 
 def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]]:

@@ -6,10 +6,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitops_policy.fields import Path as FieldPath
 from gitops_policy.fields import sequence, text
 from gitops_policy.manifests import ManifestError, Source, read_file
+
+if TYPE_CHECKING:
+    from gitops_policy.build import Build
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _PLAIN = (
@@ -28,7 +32,12 @@ _REMOTE = ("://", "git@", "github.com/", "?ref=", "gitlab.com/", "bitbucket.org/
 
 
 class RenderError(ManifestError):
-    """A kustomization that cannot be rendered: file, line and reason."""
+    """A kustomization that cannot be rendered: file, line and reason.
+
+    `unrendered` is its Build without objects, for the checks that need none.
+    """
+
+    unrendered: Build | None = None
 
 
 @dataclass(frozen=True, slots=True)
