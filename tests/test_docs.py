@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -127,6 +128,15 @@ def problems_of_diagram(body: str) -> list[str]:
 def test_the_pages_that_a_reader_expects_are_there() -> None:
     expected = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/requirements.md")
     assert [name for name in expected if not (ROOT / name).is_file()] == []
+
+
+def test_the_architecture_page_says_what_every_folder_holds() -> None:
+    listing = ["git", "ls-tree", "-d", "--name-only", "HEAD"]
+    tracked = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    page = (ROOT / "docs/architecture.md").read_text().partition("\n## Folders\n")[2]
+    cells = re.findall(r"^\| (`.+?`) \|", page, re.MULTILINE)
+    told = {name for cell in cells for name in re.findall(r"`(.+?)/`", cell)}
+    assert told == {name for name in tracked.split() if not name.startswith(".")}
 
 
 @pytest.mark.parametrize("page", PAGES)
