@@ -19,6 +19,7 @@ from canary_gate import (
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "rollouts" / "templates"
 PROMTOOL = ROOT / ".tools" / "bin" / "promtool"
+ACTIONS = {"pass": "advance", "fail": "abort", "undecided": "pause"}
 TARGET = {"namespace": "test", "canary-hash": "canary", "stable-hash": "stable"}
 CASES = [
     pytest.param(path.parents[1].name, case, id=f"{path.parents[1].name}: {case['name']}")
@@ -113,6 +114,7 @@ def test_the_query_gives_the_value_and_the_conditions_the_verdict(
 
     result = Answering(values(case)).judge(run)
     assert result.verdict == case["verdict"], result.message
+    assert result.action == ACTIONS[case["verdict"]], result.message
     if case["verdict"] == "fail":
         assert len(result.metrics[0].measurements) == 1, "one look is enough to fail"
 
