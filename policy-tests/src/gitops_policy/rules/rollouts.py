@@ -245,8 +245,32 @@ def canary_scale_follows_weight(rollout: Resource) -> Iterator[Problem]:
             yield rollout.problem(
                 (*_STEPS_PATH, i),
                 f"{weight} % of the traffic, but the scale is fixed to {scale}",
-                "add setCanaryScale: {matchTrafficWeight: true} before the weight",
+                "before: setCanaryScale: {weight: N}; after: {matchTrafficWeight: true}",
             )
+
+
+@rule(
+    id="canary-scale-keeps-pods",
+    title="No step takes the canary's pods away again",
+    severity="warning",
+    rationale="matchTrafficWeight at weight 0 means no pods: what was warmed up is deleted.",
+    references=[_CANARY + "#controlling-canary-scale"],
+    kinds=_ROLLOUT,
+)
+def canary_scale_keeps_pods(rollout: Resource) -> Iterator[Problem]:
+    """matchTrafficWeight after a fixed scale comes only once there is a weight."""
+    weight, fixed = 0, False
+    for i, step in enumerate(steps(rollout)):
+        weight = count(field(step, "setWeight"), weight)
+        scale = mapping(step, "setCanaryScale")
+        if fixed and scale.get("matchTrafficWeight") is True and weight == 0:
+            yield rollout.problem(
+                (*_STEPS_PATH, i),
+                "matching a weight of 0 deletes the pods that an earlier step started",
+                "move it behind the first setWeight",
+            )
+        if scale:
+            fixed = scale.get("matchTrafficWeight") is not True
 
 
 @rule(
