@@ -16,6 +16,7 @@ NOT_OURS = {".git", ".venv", ".tools", "build"}
 FENCE = re.compile(r"^[ >]*```(\w*)\n(.*?)^[ >]*```$", re.MULTILINE | re.DOTALL)
 DIAGRAMS = ("flowchart", "stateDiagram-v2", "sequenceDiagram")
 THIS_MACHINE = re.compile(r"(?<![\w.~/-])/(?:root|home|work|Users|tmp/brief)/")
+TO_BE_FILLED = re.compile(r"@[A-Z_]+@|\| `DIGEST` \||\b(?:TODO|FIXME|TBD)\b")
 
 
 def markdown_files() -> Iterator[Path]:
@@ -154,6 +155,11 @@ def test_every_command_of_ours_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_names_a_place_of_one_machine(page: Path) -> None:
     assert THIS_MACHINE.findall(page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_has_a_gap_that_was_to_be_filled(page: Path) -> None:
+    assert TO_BE_FILLED.findall(page.read_text()) == []
 
 
 @pytest.mark.parametrize("page", PAGES)
