@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 Node = Any
 _CHILDREN = ("lhs", "rhs", "expr", "param", "vector_selector")
-_GROUPS = re.compile(r"\{\{.*?\}\}")
 
 
 def parse(query: str) -> Node:
@@ -71,17 +69,11 @@ def aggregated(node: Node) -> bool:
     node = bare(node)
     if kind(node) == "AggregateExpr" or not selectors(node):
         return True
+    if kind(node) == "VectorSelector":
+        return False
     if kind(node) == "Call" and node.func.name in ("scalar", "absent", "vector"):
         return True
-    return (
-        all(aggregated(child) for child in children(node))
-        if kind(node) != "Call"
-        else any(kind(bare(a)) == "AggregateExpr" or _subquery_aggregated(a) for a in node.args)
-    )
-
-
-def _subquery_aggregated(node: Node) -> bool:
-    return kind(bare(node)) == "SubqueryExpr" and aggregated(bare(node).expr)
+    return all(aggregated(child) for child in children(node))
 
 
 def is_scalar(node: Node) -> bool:

@@ -38,7 +38,7 @@ _HASH = "/spec/selector/rollouts-pod-template-hash"
     ),
     references=[_APPS],
     kinds=[APPLICATION],
-    known_as=["argo-static-lint:phantom-path"],
+    known_as=["argocd-source-lint:phantom-target"],
 )
 def application_path_renders(application: Resource, world: World) -> Iterator[Problem]:
     """Each path in this repository exists, renders, and renders something."""
@@ -71,7 +71,7 @@ def _render_failure(folder: str, world: World) -> str:
     rationale="Two owners fight over every object; without an owner nothing is delivered.",
     references=[_APPS],
     kinds=BUILD,
-    known_as=["argo-static-lint:double-coverage", "argo-static-lint:orphan-manifest"],
+    known_as=["argocd-source-lint:double-coverage", "argocd-source-lint:orphan-source"],
 )
 def overlay_owned_once(world: World) -> Iterator[Problem]:
     """No path is synced twice, and every overlays/<env>/<component> once."""
@@ -99,7 +99,6 @@ def overlay_owned_once(world: World) -> Iterator[Problem]:
     rationale="HEAD is whatever branch the host calls default today.",
     references=["https://argo-cd.readthedocs.io/en/stable/user-guide/tracking_strategies/"],
     kinds=[APPLICATION],
-    known_as=["argo-static-lint:floating-revision"],
 )
 def production_revision(application: Resource) -> Iterator[Problem]:
     """An Application that delivers to production sets targetRevision, not to HEAD."""
@@ -181,7 +180,7 @@ def _split(index: Index) -> Iterator[tuple[Resource, str]]:
     rationale="Self-heal sets an ignored-by-nobody replica count back under load.",
     references=[_DIFFING],
     kinds=[APPLICATION],
-    known_as=["argo-static-lint:hpa-selfheal-conflict"],
+    known_as=["argocd-source-lint:hpa-selfheal-conflict"],
 )
 def application_ignores_replicas(application: Resource, world: World) -> Iterator[Problem]:
     """ignoreDifferences has /spec/replicas of each workload that an autoscaler scales."""
@@ -202,7 +201,7 @@ def application_ignores_replicas(application: Resource, world: World) -> Iterato
     rationale="A sync in mid-canary puts the route back to 100/0: the gate then measures nothing.",
     references=[_DIFFING, "https://argoproj.github.io/argo-rollouts/features/traffic-management/"],
     kinds=[APPLICATION],
-    known_as=["argo-static-lint:missing-ignore-diff"],
+    known_as=["argocd-source-lint:missing-ignore-diff"],
 )
 def application_ignores_traffic_split(application: Resource, world: World) -> Iterator[Problem]:
     """ignoreDifferences has the hash of both Services and the weights of the route."""

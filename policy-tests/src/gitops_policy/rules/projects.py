@@ -106,7 +106,7 @@ def project_lists_kinds(project: Resource) -> Iterator[Problem]:
     rationale="Argo CD refuses the sync: the release is merged and never delivered.",
     references=[_DOCS],
     kinds=[APPLICATION],
-    known_as=["argo-static-lint:project-scope-violation"],
+    known_as=["argocd-source-lint:project-scope-violation"],
 )
 def project_allows_source(application: Resource, world: World) -> Iterator[Problem]:
     """sourceRepos holds each repository, destinations the server and namespace."""

@@ -28,7 +28,7 @@ _COMPARE = "argocd.argoproj.io/compare-options"
     rationale="Argo CD reads any other text as wave 0, silently.",
     references=[_WAVES],
     kinds=EVERY,
-    known_as=["argo-static-lint:invalid-sync-wave"],
+    known_as=["argocd-source-lint:malformed-sync-wave"],
 )
 def sync_wave_integer(resource: Resource) -> Iterator[Problem]:
     """The annotation is a string such as "-1", "0", "5"."""
