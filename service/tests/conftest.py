@@ -119,6 +119,8 @@ def start_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
     yield start
     for server in running:
+        server.process.terminate()
+    for server in running:
         server.client.close()
         server.stop()
 
