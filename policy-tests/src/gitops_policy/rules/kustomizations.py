@@ -113,7 +113,9 @@ def no_custom_openapi(world: World) -> Iterator[Problem]:
     title="Kustomize knows where a Rollout names generated objects",
     severity="error",
     rationale="Without field specs hashed names are not rewritten inside a Rollout, unwarned.",
-    references=[_DOCS + "configurations/"],
+    references=[
+        "https://github.com/kubernetes-sigs/kustomize/tree/master/examples/transformerconfigs"
+    ],
     kinds=BUILD,
 )
 def rollout_name_references(world: World) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from gitops_policy.selectors import served
 from gitops_policy.world import World
 
 _TERMINATION = "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination"
-_PROBES = "https://kubernetes.io/docs/concepts/workloads/pods/probes/"
+_PROBES = "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-probes"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LOAD_SECONDS = "policy.gitops/load-seconds"
 
