@@ -59,8 +59,14 @@ save(h.make_model(graph, opset_imports=[h.make_opsetid("", 18)], ir_version=9), 
 sum=$(sha256sum "$models/echo.onnx" | cut -d' ' -f1)
 port=$(.venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 container=$(buildah from --pull-never "$image")
+# buildah does not pass signals on: they go to the process at the end of its chain
+innermost() {
+  local pid=$1 child
+  while child=$(pgrep -P "$pid" | head -1) && [ -n "$child" ]; do pid=$child; done
+  echo "$pid"
+}
 cleanup() {
-  if [ -n "${server:-}" ] && kill -0 "$server" 2>/dev/null; then kill "$server"; fi
+  if [ -n "${server:-}" ] && kill -0 "$server" 2>/dev/null; then kill "$(innermost "$server")"; fi
   buildah rm "$container" >/dev/null
 }
 trap cleanup EXIT
@@ -84,6 +90,9 @@ answer=$(curl --silent --fail --header 'Content-Type: application/json' --data '
 [ "$answer" = '{"model":"echo","model_version":"1","predictions":[1.5]}' ] \
   || { echo "image-test: wrong answer: $answer" >&2; exit 1; }
 user=$(in_image "$container" -- /opt/venv/bin/python -c 'import os; print(os.getuid())')
+kill "$(innermost "$server")"
+wait "$server" || { echo "image-test: SIGTERM ended with status $?" >&2; exit 1; }
+server=
 [ "$user" = 1000 ] || { echo "image-test: runs as uid $user" >&2; exit 1; }
 buildah inspect --type image --format '{{.FromImageDigest}}' "$image" >"$work/digest"
 echo "image-test: ready and right, as uid $user"

@@ -85,6 +85,8 @@ def _make_state(settings: Settings) -> State:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: State = app.state.server
     loading = asyncio.create_task(asyncio.to_thread(state.catalog.load))
+    if state.settings.workers > 1:
+        await loading  # a probe asks one worker only, so none may accept before it is ready
     with Drain(state):
         yield
     await loading
