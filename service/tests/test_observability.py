@@ -117,7 +117,7 @@ def test_workers_count_together(repository: Path, start: Start) -> None:
     assert samples == [20] * 5
     assert server.metric('http_requests_total{endpoint="predict",method="POST",status="500"}') == 0
     model = 'model_id="flowers",model_version="10"'
-    assert server.metric(f"model_ready{{{model}}}") == 1
+    wait_until(lambda: server.metric(f"model_ready{{{model}}}") == 1)  # the last worker's too
     assert server.stop() == 0
 
 
