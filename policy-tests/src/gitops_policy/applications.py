@@ -68,6 +68,22 @@ def synced(application: Resource, world: World) -> list[tuple[Build, Index]]:
     return builds
 
 
+def foreign_namespaces(world: World) -> set[str]:
+    """Return the namespaces that some Application fills from a chart or another repository.
+
+    What stands in them is only known at the sync.
+    """
+    build = world.workspace.build("apps") if world.workspace else None
+    known = World(build, world.config, world.workspace) if build is not None else world
+    own = own_repositories(known)
+    return {
+        text(application.spec, "destination", "namespace")
+        for application in known.index.of_kind(APPLICATION)
+        for _, source in sources(application)
+        if text(source, "repoURL") not in own
+    }
+
+
 def project_of(application: Resource, world: World) -> Resource | None:
     """Return the AppProject of an Application, None where the build has none of that name."""
     name = text(application.spec, "project")

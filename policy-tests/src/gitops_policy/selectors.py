@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitops_policy.fields import entries, mapping, sequence, text
+from gitops_policy.model import Resource
 from gitops_policy.pods import Pod
 from gitops_policy.world import World
 
@@ -43,6 +44,32 @@ def selected(world: World, namespace: str, selector: object) -> list[Pod]:
         and pod.resource.group_kind not in _RUN_TO_END
         and matches(selector, pod.labels)
     ]
+
+
+def selects(world: World, namespace: str, selector: object) -> bool:
+    """Say whether a selector finds a pod: of a template, or of one that an operator makes."""
+    return bool(selected(world, namespace, selector)) or any(
+        resource.namespace == namespace and matches(selector, labels)
+        for resource in world.index.resources
+        if (labels := _operator_labels(resource))
+    )
+
+
+def _operator_labels(resource: Resource) -> dict[str, Any]:
+    """Return the labels of the pods that an operator makes for an object."""
+    if resource.group_kind == "monitoring.coreos.com/Prometheus":
+        return {
+            **mapping(resource.spec, "podMetadata", "labels"),
+            "app.kubernetes.io/name": "prometheus",
+            "app.kubernetes.io/instance": resource.name,
+            "app.kubernetes.io/managed-by": "prometheus-operator",
+            "operator.prometheus.io/name": resource.name,
+        }
+    if resource.group_kind == "postgresql.cnpg.io/Cluster":
+        return {"cnpg.io/cluster": resource.name, "cnpg.io/podRole": "instance"}
+    if resource.group_kind == "cert-manager.io/Certificate":
+        return {"acme.cert-manager.io/http01-solver": "true"}
+    return {}
 
 
 def served(world: World, namespace: str, service: Mapping[str, Any]) -> list[Pod]:

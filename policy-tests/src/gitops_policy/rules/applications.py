@@ -78,9 +78,11 @@ def overlay_owned_once(world: World) -> Iterator[Problem]:
                 yield application.problem(
                     (*path, "path"), f"another Application syncs {folder} too", "keep one"
                 )
+    # The render of the root holds no other Application: it owns no overlay at all.
+    delivering = any(folder.startswith("overlays/") for folder in owners)
     for overlay in sorted(world.workspace.root.glob("overlays/*/*")):
         name = overlay.relative_to(world.workspace.root).as_posix()
-        if is_kustomization(overlay) and name not in owners:
+        if delivering and is_kustomization(overlay) and name not in owners:
             yield Problem(None, (), f"no Application syncs {name}", "add one under apps/")
 
 

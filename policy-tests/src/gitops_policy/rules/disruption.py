@@ -9,7 +9,7 @@ from gitops_policy.model import Problem, Resource
 from gitops_policy.quantities import share
 from gitops_policy.registry import rule
 from gitops_policy.scaling import SCALABLE, scale, workload_of
-from gitops_policy.selectors import matches, selected
+from gitops_policy.selectors import matches, selected, selects
 from gitops_policy.world import World
 
 _PDB = "policy/PodDisruptionBudget"
@@ -27,7 +27,7 @@ _NEVER = {"minAvailable": ("100%",), "maxUnavailable": (0, "0", "0%")}
 )
 def pdb_selects_workload(budget: Resource, world: World) -> Iterator[Problem]:
     """The selector matches a pod template of the budget's namespace."""
-    if not selected(world, budget.namespace, mapping(budget.spec, "selector")):
+    if not selects(world, budget.namespace, mapping(budget.spec, "selector")):
         yield budget.problem(
             ("spec", "selector"),
             f"no pod template in namespace {budget.namespace!r} matches",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gitops_policy.applications import foreign_namespaces
 from gitops_policy.fields import entries, field, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
@@ -21,6 +22,14 @@ def _watches(monitor: Resource, namespace: str) -> bool:
     if chosen.get("any") is True:
         return True
     return namespace in (sequence(chosen, "matchNames") or [monitor.namespace])
+
+
+def _unknown(monitor: Resource, world: World) -> bool:
+    """Say whether it looks where objects are that no render of this repository holds."""
+    made = {resource.namespace for resource in world.index.resources}
+    chosen = mapping(monitor.spec, "namespaceSelector")
+    watched = set(map(str, sequence(chosen, "matchNames"))) or {monitor.namespace}
+    return bool(watched - made or watched & foreign_namespaces(world) or chosen.get("any"))
 
 
 def _pods(monitor: Resource, world: World) -> list[Pod]:
@@ -53,7 +62,7 @@ def _services(monitor: Resource, world: World) -> list[Resource]:
 def monitor_selects_something(monitor: Resource, world: World) -> Iterator[Problem]:
     """Services (by their own labels) or pods match, in the namespaces it may look at."""
     found = _pods(monitor, world) if monitor.kind == "PodMonitor" else _services(monitor, world)
-    if not found:
+    if not found and not _unknown(monitor, world):
         what = "pod template" if monitor.kind == "PodMonitor" else "Service"
         yield monitor.problem(
             ("spec", "selector"), f"no {what} matches", f"select by labels of the {what} itself"

@@ -9,14 +9,12 @@ from gitops_policy.fields import Path, entries, field, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
 from gitops_policy.registry import PODS, rule
-from gitops_policy.selectors import matches, selected
+from gitops_policy.selectors import matches, selected, selects
 from gitops_policy.world import World
 
 _POLICY = "networking.k8s.io/NetworkPolicy"
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"
 _DIRECTIONS = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
-# cert-manager labels the pods that it starts to answer a challenge.
-_MADE_AT_RUN_TIME = {"acme.cert-manager.io/http01-solver"}
 _ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -119,10 +117,11 @@ def pod_isolated(pod: Pod, world: World) -> Iterator[Problem]:
 def network_policy_selects_pods(policy: Resource, world: World) -> Iterator[Problem]:
     """A podSelector that is not empty matches a pod template of the namespace."""
     selector = mapping(policy.spec, "podSelector")
-    if _MADE_AT_RUN_TIME & set(mapping(selector, "matchLabels")):
-        return
-    templates = (pod for pod in world.pods if pod.resource.namespace == policy.namespace)
-    if any(selector.values()) and not any(matches(selector, pod.labels) for pod in templates):
+    jobs = (pod for pod in world.pods if pod.resource.namespace == policy.namespace)
+    found = selects(world, policy.namespace, selector) or any(
+        matches(selector, pod.labels) for pod in jobs
+    )
+    if any(selector.values()) and not found:
         yield policy.problem(
             ("spec", "podSelector"),
             f"no pod template matches in namespace {policy.namespace!r}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gitops_policy.fields import entries, field, mapping, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.selectors import matches, served
+from gitops_policy.selectors import matches, selects, served
 from gitops_policy.world import World
 
 _SERVICES = "https://kubernetes.io/docs/concepts/services-networking/service/"
@@ -30,7 +30,8 @@ def service_selects_workload(service: Resource, world: World) -> Iterator[Proble
     """Some pod template in the Service's namespace carries every label of its selector."""
     if text(service.spec, "type") == "ExternalName" or not mapping(service.spec, "selector"):
         return
-    if not served(world, service.namespace, service.spec):
+    selector = {"matchLabels": mapping(service.spec, "selector")}
+    if not selects(world, service.namespace, selector):
         yield service.problem(
             ("spec", "selector"),
             f"no pod template in namespace {service.namespace!r} carries all of these labels",
