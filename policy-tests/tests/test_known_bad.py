@@ -9,6 +9,7 @@ import pytest
 from gitops_policy import Config, ManifestError, lint
 from gitops_policy.build import build_sources
 from gitops_policy.manifests import read_text
+from inference_server.metrics import REQUEST_EDGES
 
 SCHEMAS = Path(__file__).parents[2] / ".tools" / "schemas"
 
@@ -177,3 +178,7 @@ def test_every_known_mistake_is_caught_or_has_a_reason() -> None:
     caught = {int(name.partition("-")[0]) for name in CAUGHT}
     assert caught | set(ELSEWHERE) == set(range(1, 18))
     assert not caught & set(ELSEWHERE)
+
+
+def test_the_known_edges_are_those_that_the_server_exports() -> None:
+    assert Config().histogram_edges["http_request_duration_seconds"] == REQUEST_EDGES
