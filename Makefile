@@ -41,6 +41,10 @@ format: $(READY) ## Format the Python code and apply safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: image-test
+image-test: ## Build the service's image without a registry and try it (root, buildah, debootstrap)
+	@service/image-test.sh
+
 .PHONY: tools
 tools: $(READY) ## Build every pinned command-line tool into .tools/bin
 	@$(BIN)/python tools/install.py kustomize schemas prometheus actionlint

@@ -11,4 +11,7 @@ compile() {
 compile "${skip[@]}" service/pyproject.toml policy-tests/pyproject.toml pipeline/pyproject.toml \
   gate/pyproject.toml play/pyproject.toml requirements/dev.in --output-file requirements/all.txt
 compile service/pyproject.toml --output-file service/requirements.txt
+gpu=$(mktemp -d) && trap 'rm -rf "$gpu"' EXIT
+sed 's/"onnxruntime>=/"onnxruntime-gpu[cuda,cudnn]>=/' service/pyproject.toml > "$gpu/pyproject.toml"
+compile "$gpu/pyproject.toml" --no-annotate --output-file service/requirements-gpu.txt
 compile requirements/go.in --output-file requirements/go.txt
