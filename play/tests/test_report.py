@@ -87,10 +87,6 @@ def test_a_run_without_releases_has_a_page_too(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
 
 
-def test_the_same_release_is_drawn_the_same(tmp_path: Path) -> None:
-    assert plot(release()) == plot(release())
-
-
 def test_a_release_that_measured_nothing_can_be_drawn() -> None:
     empty = Curves([], [], [], [], None)
     assert plot(release(curves=empty, steps=[])).startswith("<svg")

@@ -47,14 +47,23 @@ class Process:
                 f"the end of {self.log}:\n{self.log_tail()}"
             )
 
-    def stop(self, within: float = STOP_SECONDS) -> int:
-        """SIGTERM, then SIGKILL to its whole group when `within` seconds pass; exit status."""
+    def terminate(self) -> None:
+        """Ask it to end: SIGTERM."""
         if self.alive:
             self.popen.send_signal(signal.SIGTERM)
-            try:
-                self.popen.wait(within)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.popen.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End it and what it started: SIGKILL to its process group."""
+        if self.alive:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+
+    def stop(self, within: float = STOP_SECONDS) -> int:
+        """SIGTERM, then SIGKILL when `within` seconds pass; exit status."""
+        self.terminate()
+        try:
+            self.popen.wait(within)
+        except subprocess.TimeoutExpired:
+            self.kill()
         return self.popen.wait()
 
 
@@ -75,8 +84,15 @@ class ProcessGroup:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for process in reversed(self.running):
-            process.stop()
+        try:
+            for process in reversed(self.running):
+                process.terminate()
+            for process in reversed(self.running):
+                process.stop()
+        except KeyboardInterrupt:
+            for process in self.running:
+                process.kill()
+            raise
 
     def start(
         self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None

@@ -86,7 +86,7 @@ def plot(release: ReleaseOutcome) -> str:
                         color=_phase_colour(measurement.phase),
                     )
         verdicts.set_yticks(range(len(names)), names)
-        verdicts.set_ylim(len(names) - 0.5, -0.5)
+        verdicts.set_ylim(max(len(names), 1) - 0.5, -0.5)
         verdicts.set_xlabel("seconds")
         svg = io.StringIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
