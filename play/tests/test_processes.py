@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -38,6 +39,27 @@ def test_an_exception_stops_everything_too(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert [process.alive for process in started] == [False]
+
+
+def test_an_interrupt_while_a_program_starts_does_not_forget_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: object, **options: object):
+            super().__init__(*arguments, **options)  # type: ignore[call-overload]
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    def interrupted() -> None:
+        with ProcessGroup(tmp_path) as group:
+            group.start("sleeper", SLEEPER)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [process.poll() for process in started] == [-signal.SIGTERM]
 
 
 def test_a_program_that_ignores_sigterm_is_killed(group: ProcessGroup) -> None:

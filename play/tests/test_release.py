@@ -58,19 +58,6 @@ def canary_serves(stage: Stage) -> bool:
     return stage.traffic.tally.requests["canary"] > 20
 
 
-def test_a_good_model_is_promoted_without_a_lost_request(
-    play: Callable[[bytes], ReleaseOutcome], stage: Stage, good_model: bytes
-) -> None:
-    before = stage.stable
-    outcome = play(good_model)
-    assert (outcome.verdict, outcome.lost) == (PROMOTED, 0), outcome.reason
-    assert [(step.weight, step.verdict) for step in outcome.steps] == [(10, "pass"), (50, "pass")]
-    assert stage.stable is not before
-    assert not before.process.alive
-    assert outcome.curves is not None
-    assert max(value for _, value in outcome.curves.canary) > 0
-
-
 def test_a_model_that_fails_on_real_rows_is_aborted_at_ten_percent(
     play: Callable[[bytes], ReleaseOutcome], stage: Stage, bad_model: bytes
 ) -> None:

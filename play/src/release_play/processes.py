@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -99,7 +101,7 @@ class ProcessGroup:
     ) -> Process:
         """Start a program in a process group of its own, its output in `<logs>/<name>.log`."""
         log = self.logs / f"{name}.log"
-        with log.open("ab") as output:
+        with log.open("ab") as output, _signals_held():
             try:
                 popen = subprocess.Popen(  # noqa: S603
                     command,
@@ -111,8 +113,8 @@ class ProcessGroup:
                 )
             except OSError as error:
                 raise ProcessError(f"{name} could not be started: {error}") from error
-        process = Process(name, popen, log)
-        self.running.append(process)
+            process = Process(name, popen, log)
+            self.running.append(process)
         return process
 
     def run(
@@ -135,6 +137,26 @@ class ProcessGroup:
         if process in self.running:
             self.running.remove(process)
         return status
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait: a program that has started but is not listed yet would stay."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {
+        number: signal.signal(number, lambda received, _: held.append(received))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for held_number in held:
+        signal.raise_signal(held_number)
 
 
 def wait_until_ready(
