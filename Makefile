@@ -23,7 +23,7 @@ run: $(READY) ## Render and lint every overlay, then play a good and a bad relea
 test: $(READY) ## Run every test that needs no cluster
 	@$(BIN)/python tools/install.py kustomize schemas prometheus
 	@rm -f .coverage .coverage.*
-	@$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/coverage report
 
 .PHONY: lint

@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 from model_pipeline import cli, dataset, parse_env
 
-# One real MLflow server for every test that needs one.
-pytestmark = pytest.mark.xdist_group("registry")
-
 GIT_SHA = "ab" * 20
 
 

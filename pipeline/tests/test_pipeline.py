@@ -22,9 +22,6 @@ from model_pipeline import (
 )
 from model_pipeline.dataset import Dataset
 
-# One real MLflow server for every test that needs one.
-pytestmark = pytest.mark.xdist_group("registry")
-
 GIT_SHA = "ab" * 20
 
 

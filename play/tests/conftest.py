@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,16 @@ class Models:
             dataset_version="2026-01-01-000000",
             training_git_sha="0" * 40,
         )
+
+
+@pytest.fixture(autouse=True)
+def _programs_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage of the servers a play starts would cost a core, and is counted elsewhere.
+
+    Its tracer also holds a lock that a signal handler would wait for, for ever.
+    """
+    for name in [name for name in os.environ if name.startswith("COVERAGE")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

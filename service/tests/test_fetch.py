@@ -20,9 +20,6 @@ from .conftest import free_port, wait_until
 from .onnx_models import classifier
 from .test_life_cycle import run
 
-# One real MLflow server for every test that needs one.
-pytestmark = pytest.mark.xdist_group("registry")
-
 QUICK = {"FETCH_SECONDS": "20", "FETCH_RETRIES": "1"}
 
 
