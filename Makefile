@@ -19,12 +19,13 @@ run: $(READY) ## Render and lint every overlay, then play a good and a bad relea
 	@$(BIN)/python tools/install.py kustomize schemas prometheus
 	@$(BIN)/release-play
 
+# Three workers on two cores: a play mostly waits. Coverage costs a minute, so only CI pays it.
 .PHONY: test
-test: $(READY) ## Run every test that needs no cluster
+test: $(READY) ## Run every test that needs no cluster; with CI=true, hold coverage to its limit
 	@$(BIN)/python tools/install.py kustomize schemas prometheus
 	@rm -f .coverage .coverage.*
-	@$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report= $(PYTEST_ARGS)
-	@$(BIN)/coverage report
+	@$(BIN)/pytest -n 3 --dist loadfile $(if $(CI),--cov --cov-report=) $(PYTEST_ARGS)
+	@$(if $(CI),$(BIN)/coverage report)
 
 .PHONY: lint
 lint: $(READY) ## Check format, types, YAML and workflows
