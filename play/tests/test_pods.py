@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from release_play.pods import Node, PodError, pod_template_hash, start_pod
 from release_play.processes import ProcessGroup
+from release_play.release import find_rollout
 
 CONFIG: dict[str, Any] = {
     "kind": "ConfigMap",
@@ -100,6 +101,19 @@ def test_a_config_map_that_is_not_rendered_is_named(tmp_path: Path) -> None:
     document = rollout(envFrom=[{"configMapRef": {"name": "elsewhere"}}])
     with ProcessGroup(tmp_path / "logs") as group, pytest.raises(PodError, match="ns/elsewhere"):
         start_pod(group, tmp_path, "p", document, [CONFIG], Node({}, {}))
+
+
+def test_an_environment_from_a_secret_is_refused(tmp_path: Path) -> None:
+    document = rollout(envFrom=[{"secretRef": {"name": "s"}}])
+    with ProcessGroup(tmp_path / "logs") as group, pytest.raises(PodError, match="envFrom"):
+        start_pod(group, tmp_path, "p", document, [CONFIG], Node({}, {}))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_an_overlay_has_exactly_one_rollout(count: int) -> None:
+    documents = [{"kind": "Rollout"}] * count + [CONFIG]
+    with pytest.raises(PodError, match=f"renders {count} Rollouts"):
+        find_rollout(documents)
 
 
 def test_the_hash_is_a_function_of_the_template_alone() -> None:

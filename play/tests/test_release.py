@@ -14,7 +14,7 @@ import pytest
 from release_play.outcome import ReleaseOutcome
 from release_play.pace import Pace
 from release_play.processes import Process
-from release_play.release import ABORTED, PROMOTED, UNDECIDED, Plan, ReleasePlay
+from release_play.release import ABORTED, PROMOTED, UNDECIDED, Plan, ReleasePlay, find_rollout
 from release_play.stage import Stage
 from release_play.view import View
 
@@ -114,3 +114,20 @@ def test_without_traffic_the_answer_is_dont_know(
     outcome = ReleasePlay(stage, overlay, pace, view).play(Plan("version 2", PROMOTED))
     assert outcome.verdict == UNDECIDED
     assert outcome.requests == {"stable": 0, "canary": 0}
+
+
+def test_a_ladder_that_waits_for_a_person_is_undecided(
+    stage: Stage,
+    models: Models,
+    commit_release: Release,
+    good_model: bytes,
+    pace: Pace,
+    view: View,
+) -> None:
+    overlay = commit_release(models.release(2, good_model))
+    canary = find_rollout(overlay.documents)["spec"]["strategy"]["canary"]
+    canary["steps"] = [{"pause": {"duration": "1s"}}, {"pause": {}}]
+    outcome = ReleasePlay(stage, overlay, pace, view).play(Plan("version 2", PROMOTED))
+    assert (outcome.verdict, outcome.requests["canary"]) == (UNDECIDED, 0)
+    assert outcome.seconds >= 1
+    assert "waits for a person" in outcome.reason

@@ -25,6 +25,7 @@ FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 
 EXPECTED_ERRORS = (
     ManifestError,
+    OSError,
     PipelineError,
     PlayError,
     PodError,

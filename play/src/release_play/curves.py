@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import httpx
+
 from release_play.outcome import Curves, Points
 from release_play.prometheus import Prometheus
 
@@ -24,9 +26,7 @@ def read_curves(
     test: Test | None,
     span: tuple[float, float],
 ) -> Curves | None:
-    """Range queries over `span` (Unix seconds); None when Prometheus does not run any more."""
-    if not prometheus.process.alive:
-        return None
+    """Range queries over `span` (Unix seconds); None when Prometheus does not answer any more."""
 
     def series(expression: str) -> Points:
         return prometheus.query_range(expression, *span)
@@ -40,10 +40,13 @@ def read_curves(
 
     stable, canary = hashes
     failed = rate(canary, ',status=~"5.."')
-    return Curves(
-        stable=series(rate(stable)),
-        canary=series(rate(canary)),
-        errors=series(f"100 * {failed} / ({rate(canary)} > 0)"),
-        llr=series(test.query) if test else [],
-        boundaries=(test.accept_at, test.reject_at) if test else None,
-    )
+    try:
+        return Curves(
+            stable=series(rate(stable)),
+            canary=series(rate(canary)),
+            errors=series(f"100 * {failed} / ({rate(canary)} > 0)"),
+            llr=series(test.query) if test else [],
+            boundaries=(test.accept_at, test.reject_at) if test else None,
+        )
+    except httpx.HTTPError:
+        return None

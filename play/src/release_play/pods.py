@@ -123,6 +123,8 @@ def _environment(
 ) -> dict[str, str]:
     environment: dict[str, str] = {}
     for source in container.get("envFrom", []):
+        if "configMapRef" not in source:
+            raise PodError(f"container {container['name']}: envFrom reads more than ConfigMaps")
         environment |= _config_map(source["configMapRef"]["name"], namespace, documents)
     for entry in container.get("env", []):
         if "value" in entry:

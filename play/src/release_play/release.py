@@ -27,7 +27,7 @@ from release_play.curves import Test, read_curves
 from release_play.outcome import MeasurementOutcome, MetricOutcome, ReleaseOutcome, StepOutcome
 from release_play.overlays import Overlay
 from release_play.pace import Pace
-from release_play.pods import Document
+from release_play.pods import Document, PodError
 from release_play.processes import ProcessError
 from release_play.stage import Stage
 from release_play.view import View
@@ -101,8 +101,10 @@ class ReleasePlay:
                 result = self._analyse(step, templates, rollout, canary_hash, weight)
                 if ended := self._ended(result, weight):
                     return ended
-            elif isinstance(step, Pause) and step.seconds is None:
-                return UNDECIDED, f"at {weight} %: the ladder waits for a person"
+            elif isinstance(step, Pause):
+                if step.seconds is None:
+                    return UNDECIDED, f"at {weight} %: the ladder waits for a person"
+                time.sleep(step.seconds)
         return PROMOTED, "every step passed"
 
     def _ended(self, result: AnalysisResult, weight: int) -> tuple[str, str] | None:
@@ -170,9 +172,11 @@ class ReleasePlay:
 
 
 def find_rollout(documents: list[Document]) -> Document:
-    """The one Rollout of an overlay; ValueError when there is none or more."""
-    (rollout,) = [document for document in documents if document["kind"] == "Rollout"]
-    return rollout
+    """The one Rollout of an overlay; PodError when there is none or more."""
+    rollouts = [document for document in documents if document["kind"] == "Rollout"]
+    if len(rollouts) != 1:
+        raise PodError(f"the overlay renders {len(rollouts)} Rollouts; a play needs one")
+    return rollouts[0]
 
 
 def _last_value(result: AnalysisResult) -> str:
