@@ -43,6 +43,10 @@ def export(estimator: Any, graph_name: str, feature_names: Sequence[str]) -> byt
         "score_output": SCORES,
         "output_ranges": json.dumps({SCORES: [0, 1]}),
     }
+    # skl2onnx lists the operator sets in the order of a set, which differs between processes.
+    opsets = sorted(model.opset_import, key=lambda opset: opset.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
     for key, value in sorted(metadata.items()):
         model.metadata_props.add(key=key, value=value)
     return bytes(model.SerializeToString(deterministic=True))
