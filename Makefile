@@ -19,12 +19,12 @@ run: $(READY) ## Render and lint every overlay, then play a good and a bad relea
 	@$(BIN)/python tools/install.py kustomize schemas prometheus
 	@$(BIN)/release-play
 
-# Three workers on two cores: a play mostly waits. Coverage costs a minute, so only CI pays it.
+# Three workers on two cores, the plays first: they mostly wait. Only CI pays the minute of coverage.
 .PHONY: test
 test: $(READY) ## Run every test that needs no cluster; with CI=true, hold coverage to its limit
 	@$(BIN)/python tools/install.py kustomize schemas prometheus
 	@rm -f .coverage .coverage.*
-	@$(BIN)/pytest -n 3 --dist loadfile $(if $(CI),--cov --cov-report=) $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(CI),--cov --cov-report=) $(PYTEST_ARGS)
 	@$(if $(CI),$(BIN)/coverage report)
 
 .PHONY: lint
