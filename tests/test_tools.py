@@ -60,33 +60,36 @@ def test_a_second_install_builds_nothing(checkout: Path) -> None:
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
 
 
+def fake_kustomize(folder: Path, version: str) -> Path:
+    """A program that says it is kustomize in this version."""
+    folder.mkdir()
+    own = folder / "kustomize"
+    own.write_text(f"#!/bin/sh\necho {version}\n")
+    own.chmod(0o755)
+    return own
+
+
 def test_a_changed_pin_is_installed_again(checkout: Path) -> None:
-    assert install(checkout, "schemas").returncode == 0
-    sources = checkout / "tools" / "schemas" / "sources.toml"
-    sources.write_text(sources.read_text() + "\n# another look\n")
-    assert "schemas written" in install(checkout, "schemas").stderr
+    path = {"PATH": f"{fake_kustomize(checkout / 'machine', 'v5.8.1').parent}:/usr/bin:/bin"}
+    assert "found on this machine" in install(checkout, "kustomize", **path).stderr
+    assert install(checkout, "kustomize", **path).stderr == ""
+    pin = checkout / "tools" / "kustomize" / "build.toml"
+    pin.write_text(pin.read_text() + "\n# another look\n")
+    assert "found on this machine" in install(checkout, "kustomize", **path).stderr
 
 
 def test_a_tool_of_the_machine_in_the_pinned_version_is_used_as_it_is(checkout: Path) -> None:
-    machine = checkout / "machine"
-    machine.mkdir()
-    own = machine / "kustomize"
-    own.write_text("#!/bin/sh\necho v5.8.1\n")
-    own.chmod(0o755)
-    result = install(checkout, "kustomize", PATH=f"{machine}:/usr/bin:/bin")
+    own = fake_kustomize(checkout / "machine", "v5.8.1")
+    result = install(checkout, "kustomize", PATH=f"{own.parent}:/usr/bin:/bin")
     assert result.returncode == 0, result.stderr
     assert "found on this machine" in result.stderr
     assert (checkout / ".tools" / "bin" / "kustomize").resolve() == own.resolve()
 
 
 def test_a_tool_of_the_machine_in_another_version_is_not_used(checkout: Path) -> None:
-    machine = checkout / "machine"
-    machine.mkdir()
-    own = machine / "kustomize"
-    own.write_text("#!/bin/sh\necho v5.8.10\n")
-    own.chmod(0o755)
+    own = fake_kustomize(checkout / "machine", "v5.8.10")
     offline = {"GOPROXY": "off", "GOMODCACHE": str(checkout / "empty"), "GOFLAGS": "-modcacherw"}
-    path = f"{machine}:{BARE_PATH}"
+    path = f"{own.parent}:{BARE_PATH}"
     result = install(checkout, "kustomize", **{**offline, "PATH": path})
     assert result.returncode == 1
     assert "building kustomize" in result.stderr
