@@ -20,6 +20,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import crd_schemas
 
@@ -63,10 +64,7 @@ def _install(family: str) -> None:
     if stamp.is_file() and stamp.read_text() == wanted and _outputs_exist(family):
         return
     started = time.monotonic()
-    if family == "schemas":
-        made = _write_schemas()
-    else:
-        made = _build(family, tomllib.loads((TOOLS / family / "build.toml").read_text()))
+    made = _write_schemas() if family == "schemas" else _build(family, _settings(family))
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(wanted)
     print(f"tools: {made} ({time.monotonic() - started:.0f} s)", file=sys.stderr)
@@ -82,20 +80,23 @@ def _fingerprint(family: str) -> str:
 def _outputs_exist(family: str) -> bool:
     if family == "schemas":
         return (STATE / "schemas").is_dir()
-    binaries = tomllib.loads((TOOLS / family / "build.toml").read_text())["binaries"]
+    binaries = _settings(family)["binaries"]
     return all((STATE / "bin" / name).exists() for name in binaries)
 
 
-def _build(family: str, settings: dict[str, object]) -> str:
-    version, binaries = str(settings["version"]), settings["binaries"]
-    assert isinstance(binaries, dict)  # noqa: S101
+def _settings(family: str) -> dict[str, Any]:
+    return tomllib.loads((TOOLS / family / "build.toml").read_text())
+
+
+def _build(family: str, settings: dict[str, Any]) -> str:
+    version, binaries = settings["version"], settings["binaries"]
     if _link_installed(version, binaries):
         return f"{', '.join(binaries)} {version} found on this machine"
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
         command = [
             _go(), "install", "-trimpath",
             "-ldflags", f"-s -w {settings.get('ldflags', '')}",
-            "-tags", str(settings.get("tags", "")),
+            "-tags", settings.get("tags", ""),
             "tool",
         ]  # fmt: skip
         environment = {"GOBIN": folder, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}

@@ -21,16 +21,6 @@ RELEASE = ReleaseOutcome(
 )
 
 
-@pytest.fixture
-def screen() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture
-def view(screen: io.StringIO) -> View:
-    return View(Console(file=screen, width=100, highlight=False, soft_wrap=True))
-
-
 def test_a_log_gets_no_escape_codes_and_no_live_line(view: View, screen: io.StringIO) -> None:
     with view.doing("starting"):
         view.now("still starting")
