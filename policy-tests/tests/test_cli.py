@@ -7,11 +7,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from gitops_policy import cli
+from gitops_policy import Config, cli
 from gitops_policy.findings import Report, RuleError
 from gitops_policy.model import Problem
 from gitops_policy.output import Text
 from gitops_policy.registry import _RULES, BUILD, rule
+from gitops_policy.runs import check
 
 GOOD = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
 BAD = (
@@ -260,8 +261,8 @@ def test_exempted_findings_are_shown_with_their_owner(manifest, capsys) -> None:
     note = "  annotations:\n    policy.gitops/ignore.privileged-container: "
     note += "owner=platform; until=2026-12-01; reason=driver\n"
     path = manifest(BAD.replace("spec:", note + "spec:"))
-    config = cli.Config(only=("privileged-container",), today=date(2026, 11, 21))
-    reports, failures = cli.check([str(path)], config)
+    config = Config(only=("privileged-container",), today=date(2026, 11, 21))
+    reports, failures = check([str(path)], config)
     text = Text(colour=False).render(reports)
     assert not failures
     assert (

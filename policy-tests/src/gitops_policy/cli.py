@@ -5,28 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
-from gitops_policy.build import (
-    Build,
-    build_files,
-    build_many,
-    build_sources,
-    is_kustomization,
-    repository,
-)
 from gitops_policy.catalogue import is_known_version
 from gitops_policy.config import FAIL_ON, PROFILES, Config, ConfigError
-from gitops_policy.discovery import contents
-from gitops_policy.engine import lint
 from gitops_policy.findings import Report, Severity, merge
-from gitops_policy.kustomization import RenderError, shown
-from gitops_policy.manifests import ManifestError, read_text
+from gitops_policy.manifests import ManifestError
 from gitops_policy.output import Text, as_json
-from gitops_policy.registry import rules
-from gitops_policy.world import Workspace
+from gitops_policy.runs import check
 
 CLEAN, FINDINGS, UNREADABLE, CRASHED = 0, 1, 2, 3
 
@@ -87,71 +74,6 @@ def _lint(options: argparse.Namespace) -> int:
     for failure in failures:
         print(f"gitops-policy: {failure}", file=sys.stderr)
     return _status(merge(reports.values()), config, failures)
-
-
-def check(paths: Iterable[str], config: Config) -> tuple[dict[str, Report], list[ManifestError]]:
-    """Lint everything under `paths`; returns a report per build and what could not be read."""
-    reports: dict[str, Report] = {}
-    failures: list[ManifestError] = []
-    workspaces: dict[Path, Workspace] = {}
-    for build, root in _builds(paths):
-        if isinstance(build, ManifestError):
-            broken = _release_file(build, config)
-            reports.update(broken)
-            failures += [] if broken else [build]
-            continue
-        workspace = workspaces.setdefault(root, Workspace(root))
-        workspace.add(build)
-        name = str(build.path) if build.name in reports else build.name
-        reports[name] = lint(build, config, workspace=workspace)
-    return reports, failures
-
-
-def _release_file(error: ManifestError, config: Config) -> dict[str, Report]:
-    """Return the findings in the release file of what could not be rendered, if there are any."""
-    build = error.unrendered if isinstance(error, RenderError) else None
-    if build is None or not any(r.id == "release-env" for r in config.selected(rules())):
-        return {}
-    report = lint(build, replace(config, only=("release-env",), skip=()))
-    return {build.name: report} if report.findings else {}
-
-
-def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]]:
-    plain: list[tuple[str, list[Path]]] = []
-    folders: list[Path] = []
-    for name in paths:
-        path = Path(name)
-        if name == "-":
-            yield _standard_input(), Path.cwd()
-        elif is_kustomization(path):
-            folders.append(path)
-        elif path.is_dir():
-            found = contents(path)
-            folders += found.kustomizations
-            if not found.kustomizations and not found.files:
-                yield ManifestError("no manifests in this folder", shown(path)), path
-            elif found.files:
-                plain.append((name, found.files))
-        else:
-            plain.append((name, [path]))
-    for folder, build in zip(folders, build_many(folders), strict=True):
-        yield build, repository(folder)
-    for name, files in plain:
-        yield _files(name, files), repository(Path(name))
-
-
-def _files(name: str, files: list[Path]) -> Build | ManifestError:
-    try:
-        return build_files(files, name)
-    except ManifestError as error:
-        return error
-
-
-def _standard_input() -> Build | ManifestError:
-    try:
-        return build_sources(read_text(sys.stdin.buffer.read(), "(standard input)"), "-")
-    except ManifestError as error:
-        return error
 
 
 def _wants_colour() -> bool:

@@ -1,0 +1,98 @@
+"""A run over paths: what there is to build, and a report for each build."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from gitops_policy.build import (
+    Build,
+    build_files,
+    build_many,
+    build_sources,
+    is_kustomization,
+    repository,
+)
+from gitops_policy.config import Config
+from gitops_policy.discovery import contents
+from gitops_policy.engine import lint
+from gitops_policy.findings import Report
+from gitops_policy.kustomization import RenderError, shown
+from gitops_policy.manifests import ManifestError, read_text
+from gitops_policy.registry import rules
+from gitops_policy.world import Workspace
+
+
+def check(
+    paths: Iterable[str],
+    config: Config,
+    *,
+    jobs: int | None = None,  # noqa: ARG001
+) -> tuple[dict[str, Report], list[ManifestError]]:
+    """Lint everything under `paths`; returns a report per build and what could not be read.
+
+    `jobs` is the number of processes, None for as many as help; the result does not depend on it.
+    """
+    reports: dict[str, Report] = {}
+    failures: list[ManifestError] = []
+    workspaces: dict[Path, Workspace] = {}
+    for build, root in _builds(paths):
+        if isinstance(build, ManifestError):
+            broken = _release_file(build, config)
+            reports.update(broken)
+            failures += [] if broken else [build]
+            continue
+        workspace = workspaces.setdefault(root, Workspace(root))
+        workspace.add(build)
+        name = str(build.path) if build.name in reports else build.name
+        reports[name] = lint(build, config, workspace=workspace)
+    return reports, failures
+
+
+def _release_file(error: ManifestError, config: Config) -> dict[str, Report]:
+    """Return the findings in the release file of what could not be rendered, if there are any."""
+    build = error.unrendered if isinstance(error, RenderError) else None
+    if build is None or not any(r.id == "release-env" for r in config.selected(rules())):
+        return {}
+    report = lint(build, replace(config, only=("release-env",), skip=()))
+    return {build.name: report} if report.findings else {}
+
+
+def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]]:
+    plain: list[tuple[str, list[Path]]] = []
+    folders: list[Path] = []
+    for name in paths:
+        path = Path(name)
+        if name == "-":
+            yield _standard_input(), Path.cwd()
+        elif is_kustomization(path):
+            folders.append(path)
+        elif path.is_dir():
+            found = contents(path)
+            folders += found.kustomizations
+            if not found.kustomizations and not found.files:
+                yield ManifestError("no manifests in this folder", shown(path)), path
+            elif found.files:
+                plain.append((name, found.files))
+        else:
+            plain.append((name, [path]))
+    for folder, build in zip(folders, build_many(folders), strict=True):
+        yield build, repository(folder)
+    for name, files in plain:
+        yield _files(name, files), repository(Path(name))
+
+
+def _files(name: str, files: list[Path]) -> Build | ManifestError:
+    try:
+        return build_files(files, name)
+    except ManifestError as error:
+        return error
+
+
+def _standard_input() -> Build | ManifestError:
+    try:
+        return build_sources(read_text(sys.stdin.buffer.read(), "(standard input)"), "-")
+    except ManifestError as error:
+        return error
