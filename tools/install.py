@@ -80,8 +80,10 @@ def _fingerprint(family: str) -> str:
 def _outputs_exist(family: str) -> bool:
     if family == "schemas":
         return (STATE / "schemas").is_dir()
-    binaries = _settings(family)["binaries"]
-    return all((STATE / "bin" / name).exists() for name in binaries)
+    settings = _settings(family)
+    folders = [name for copied in settings.get("folders", {}).values() for name in copied.values()]
+    binaries = [f"bin/{name}" for name in settings["binaries"]]
+    return all((STATE / name).exists() for name in [*binaries, *folders])
 
 
 def _settings(family: str) -> dict[str, Any]:
@@ -90,20 +92,38 @@ def _settings(family: str) -> dict[str, Any]:
 
 def _build(family: str, settings: dict[str, Any]) -> str:
     version, binaries = settings["version"], settings["binaries"]
-    if _link_installed(version, binaries):
+    own = settings.get("package")
+    if not own and _link_installed(version, binaries):
         return f"{', '.join(binaries)} {version} found on this machine"
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
         command = [
             _go(), "install", "-trimpath",
             "-ldflags", f"-s -w {settings.get('ldflags', '')}",
             "-tags", settings.get("tags", ""),
-            "tool",
+            own or "tool",
         ]  # fmt: skip
         environment = {"GOBIN": folder, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
         _run(command, TOOLS / family, environment, f"building {', '.join(binaries)} {version}")
         for name in binaries:
             (Path(folder) / name).replace(STATE / "bin" / name)
+    for module, copied in settings.get("folders", {}).items():
+        _copy_folders(TOOLS / family, module, copied)
     return f"{', '.join(binaries)} {version} built"
+
+
+def _copy_folders(family: Path, module: str, folders: dict[str, str]) -> None:
+    """Copy folders of a Go module that is required into the state folder."""
+    command = [_go(), "list", "-m", "-json", module]
+    output = _run(command, family, {"GOFLAGS": "-mod=readonly"}, f"copying folders of {module}")
+    [found] = _json_documents(output)
+    for source, name in folders.items():
+        shutil.rmtree(STATE / name, ignore_errors=True)
+        origin = Path(found["Dir"]) / source
+        for path in filter(Path.is_file, origin.rglob("*")):
+            # Not copytree: the folders of the module cache are read-only, the copies must not be.
+            target = STATE / name / path.relative_to(origin)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def _link_installed(version: str, binaries: dict[str, list[str]]) -> bool:
