@@ -1,9 +1,11 @@
-"""Label selectors, and the pods they select."""
+"""Label selectors, the pods they select, and the objects that select a pod."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gitops_policy.fields import entries, mapping, sequence, text
 from gitops_policy.model import Resource
@@ -35,14 +37,45 @@ def _accepts(term: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     return (key in labels) is (operator == "Exists")
 
 
+class _Pods:
+    """The pods of a build by namespace and label, so that a selector reads only its own."""
+
+    def __init__(self, world: World) -> None:
+        self._by_namespace: dict[str, list[Pod]] = defaultdict(list)
+        self._by_label: dict[tuple[str, str, str], list[Pod]] = defaultdict(list)
+        for pod in world.pods:
+            namespace = pod.resource.namespace
+            self._by_namespace[namespace].append(pod)
+            for key, value in pod.labels.items():
+                if isinstance(value, str):
+                    self._by_label[(namespace, key, value)].append(pod)
+
+    def candidates(self, namespace: str, selector: object) -> list[Pod]:
+        """Return the pods that carry the rarest label that the selector asks for."""
+        found = self._by_namespace.get(namespace, [])
+        for key, value in mapping(selector, "matchLabels").items():
+            if isinstance(value, str):
+                found = min(found, self._by_label.get((namespace, key, value), []), key=len)
+        return found
+
+
+_PODS: WeakKeyDictionary[World, _Pods] = WeakKeyDictionary()
+
+
+def pods_in(world: World, namespace: str, selector: object = None) -> list[Pod]:
+    """Return all pods of a namespace that a selector accepts, those of analysis jobs included."""
+    if world not in _PODS:
+        _PODS[world] = _Pods(world)
+    found = _PODS[world].candidates(namespace, selector)
+    return [pod for pod in found if matches(selector, pod.labels)]
+
+
 def selected(world: World, namespace: str, selector: object) -> list[Pod]:
     """Return the pods of the build in this namespace that a label selector accepts."""
     return [
         pod
-        for pod in world.pods
-        if pod.resource.namespace == namespace
-        and pod.resource.group_kind not in _RUN_TO_END
-        and matches(selector, pod.labels)
+        for pod in pods_in(world, namespace, selector)
+        if pod.resource.group_kind not in _RUN_TO_END
     ]
 
 
@@ -50,9 +83,22 @@ def selects(world: World, namespace: str, selector: object) -> bool:
     """Say whether a selector finds a pod: of a template, or of one that an operator makes."""
     return bool(selected(world, namespace, selector)) or any(
         resource.namespace == namespace and matches(selector, labels)
-        for resource in world.index.resources
-        if (labels := _operator_labels(resource))
+        for resource, labels in _operator_pods(world)
     )
+
+
+_MADE: WeakKeyDictionary[World, list[tuple[Resource, dict[str, Any]]]] = WeakKeyDictionary()
+
+
+def _operator_pods(world: World) -> list[tuple[Resource, dict[str, Any]]]:
+    if world not in _MADE:
+        found = world.index.of_kind(
+            "monitoring.coreos.com/Prometheus",
+            "postgresql.cnpg.io/Cluster",
+            "cert-manager.io/Certificate",
+        )
+        _MADE[world] = [(resource, _operator_labels(resource)) for resource in found]
+    return _MADE[world]
 
 
 def _operator_labels(resource: Resource) -> dict[str, Any]:
@@ -67,11 +113,38 @@ def _operator_labels(resource: Resource) -> dict[str, Any]:
         }
     if resource.group_kind == "postgresql.cnpg.io/Cluster":
         return {"cnpg.io/cluster": resource.name, "cnpg.io/podRole": "instance"}
-    if resource.group_kind == "cert-manager.io/Certificate":
-        return {"acme.cert-manager.io/http01-solver": "true"}
-    return {}
+    return {"acme.cert-manager.io/http01-solver": "true"}
 
 
 def served(world: World, namespace: str, service: Mapping[str, Any]) -> list[Pod]:
     """Return the pods behind a Service spec; its plain selector means equality."""
     return selected(world, namespace, {"matchLabels": mapping(service, "selector")})
+
+
+class Selecting:
+    """Objects with a label selector, found by the labels they select in their namespace."""
+
+    def __init__(
+        self, resources: Iterable[Resource], selector: Callable[[Resource], object]
+    ) -> None:
+        self._selector = selector
+        self._by_label: dict[tuple[str, str, str], list[Resource]] = defaultdict(list)
+        self._wide: dict[str, list[Resource]] = defaultdict(list)
+        for resource in resources:
+            wanted = mapping(selector(resource), "matchLabels").items()
+            first = next(((k, v) for k, v in wanted if isinstance(v, str)), None)
+            if first:
+                self._by_label[(resource.namespace, *first)].append(resource)
+            else:
+                self._wide[resource.namespace].append(resource)
+
+    def of(self, namespace: str, labels: Mapping[str, Any]) -> Iterator[Resource]:
+        """Yield the objects of the namespace whose selector accepts these labels."""
+        for resource in self._wide.get(namespace, ()):
+            if matches(self._selector(resource), labels):
+                yield resource
+        for key, value in labels.items():
+            if isinstance(value, str):
+                for resource in self._by_label.get((namespace, key, value), ()):
+                    if matches(self._selector(resource), labels):
+                        yield resource
