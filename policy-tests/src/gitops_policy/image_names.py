@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# The grammar of github.com/distribution/reference, without the parts no runtime pulls by.
+_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +31,21 @@ class ImageName:
 
     @property
     def pinned(self) -> bool:
-        """Whether the digest is a complete sha256."""
+        """Whether the digest is a complete sha256 or sha512."""
         return bool(self.path) and _DIGEST.fullmatch(self.digest) is not None
+
+    @property
+    def latest(self) -> bool:
+        """Whether neither digest nor tag says which version: no tag is the tag latest."""
+        return not self.digest and self.tag.lower() in ("", "latest")
 
 
 def image_name(reference: str) -> ImageName:
     """Read a reference as container runtimes do: no host in it means Docker Hub."""
     name, _, digest = reference.partition("@")
     first, slash, rest = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
+    hosted = first == "localhost" or first != first.lower() or "." in first or ":" in first
+    if slash and hosted:
         registry, remainder = first, rest
     else:
         registry, remainder = "docker.io", name
@@ -40,3 +53,19 @@ def image_name(reference: str) -> ImageName:
     if registry == "docker.io" and "/" not in path:
         path = f"library/{path}"
     return ImageName(registry, path, tag, digest)
+
+
+def malformed(reference: str) -> str:
+    """Say why no runtime pulls this reference; empty where it is well-formed."""
+    image = image_name(reference)
+    name, at, _ = reference.partition("@")
+    last = name.rpartition("/")[2]
+    if not _REGISTRY.fullmatch(image.registry):
+        return f"{image.registry!r} is no registry"
+    if not _PATH.fullmatch(image.path) or len(image.repository) > _LONGEST_NAME:
+        return f"{image.path!r} is no repository name (lower-case letters, digits, separators)"
+    if ":" in last and not _TAG.fullmatch(image.tag):
+        return f"{image.tag!r} is no tag"
+    if at and not image.pinned:
+        return f"{image.digest!r} is no digest"
+    return ""

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import field, text
+from gitops_policy.fields import Path, entries, field, text
 from gitops_policy.findings import Severity
-from gitops_policy.image_names import image_name
+from gitops_policy.image_names import image_name, malformed
 from gitops_policy.model import Problem
 from gitops_policy.pods import Container, Pod
-from gitops_policy.registry import PODS, rule
+from gitops_policy.registry import CONTAINERS, PODS, rule
 from gitops_policy.world import World
 
 _IMAGES = "https://kubernetes.io/docs/concepts/containers/images/"
+_PULL = f"{_IMAGES}#image-pull-policy"
+# Anybody pulls from these without an account and without a limit that matters.
+_ANONYMOUS = {
+    "ghcr.io",
+    "quay.io",
+    "registry.k8s.io",
+    "public.ecr.aws",
+    "mcr.microsoft.com",
+}
 
 
-def _references(pod: Pod) -> Iterator[tuple[Pod | Container, tuple[str | int, ...], str]]:
+def _references(pod: Pod) -> Iterator[tuple[Pod | Container, Path, str]]:
     """Yield every image of a pod, those of image volumes too, with its place."""
     for container in pod.containers:
         yield container, ("image",), text(container.spec, "image")
@@ -41,11 +50,34 @@ def image_tag(pod: Pod) -> Iterator[Problem]:
     """Every image without digest has a tag, and not `latest`."""
     for subject, path, reference in _references(pod):
         image = image_name(reference)
-        if not image.digest and image.tag in ("", "latest"):
+        if image.latest:
             yield subject.problem(
                 path,
                 f"image {reference!r} has {'the tag latest' if image.tag else 'no tag'}",
                 "name the version, best by digest",
+            )
+
+
+@rule(
+    id="image-reference",
+    title="Image references are well-formed",
+    severity="error",
+    rationale="A pod with a reference that no runtime can read waits in InvalidImageName.",
+    references=[
+        f"{_IMAGES}#image-names",
+        "https://pkg.go.dev/github.com/distribution/reference",
+    ],
+    kinds=PODS,
+)
+def image_reference(pod: Pod) -> Iterator[Problem]:
+    """Registry, name, tag and digest follow the reference grammar: no upper case, whole digests."""
+    for subject, path, reference in _references(pod):
+        reason = malformed(reference) if reference else ""
+        if reason:
+            yield subject.problem(
+                path,
+                f"image {reference!r} cannot be pulled: {reason}",
+                "write registry/name:tag@sha256:<64 hex digits>",
             )
 
 
@@ -58,7 +90,7 @@ def image_tag(pod: Pod) -> Iterator[Problem]:
     kinds=PODS,
     known_as=(
         "checkov:CKV_K8S_43 kubescape:C-0306 datree:23 kyverno:require-image-checksum "
-        "gatekeeper:imagedigests"
+        "gatekeeper:imagedigests kube-linter:image-not-pinned-by-digest"
     ),
 )
 def image_digest(pod: Pod, world: World) -> Iterator[Problem]:
@@ -98,3 +130,97 @@ def image_registry(pod: Pod, world: World) -> Iterator[Problem]:
                 f"image {reference!r} is not from {' or '.join(allowed)}",
                 "mirror the image into an allowed registry",
             )
+
+
+@rule(
+    id="deprecated-image-registry",
+    title="No image comes from k8s.gcr.io",
+    severity="warning",
+    rationale="k8s.gcr.io is frozen: new versions and fixes appear at registry.k8s.io only.",
+    references=["https://kubernetes.io/blog/2023/02/06/k8s-gcr-io-freeze-announcement/"],
+    kinds=PODS,
+    known_as="kubescape:C-0253 kyverno:restrict-deprecated-registry",
+)
+def deprecated_image_registry(pod: Pod) -> Iterator[Problem]:
+    """The registry of no image is the frozen one."""
+    for subject, path, reference in _references(pod):
+        if image_name(reference).registry == "k8s.gcr.io":
+            yield subject.problem(
+                path,
+                f"image {reference!r} is from the frozen k8s.gcr.io",
+                "take it from registry.k8s.io",
+            )
+
+
+@rule(
+    id="image-pull-policy",
+    title="A moving tag is pulled at each start",
+    severity="info",
+    rationale="With `latest` and no pull each node runs what it once happened to fetch.",
+    references=[_PULL],
+    kinds=CONTAINERS,
+    known_as="kubescape:C-0075 kyverno:imagepullpolicy-always",
+)
+def image_pull_policy(container: Container) -> Iterator[Problem]:
+    """Where the image is `latest` or has no tag, imagePullPolicy is Always, also by default."""
+    policy = container.spec.get("imagePullPolicy")
+    if image_name(text(container.spec, "image")).latest and policy not in (None, "", "Always"):
+        yield container.problem(
+            ("imagePullPolicy",),
+            f"its image has no fixed tag, and imagePullPolicy is {policy}",
+            "pin the image by digest, or pull Always",
+        )
+
+
+@rule(
+    id="image-pull-policy-always",
+    title="Whatever has no digest is pulled at each start",
+    severity="info",
+    rationale="Contested: Always checks the pull secret and the tag at each start, and makes each "
+    "start depend on the registry. With a digest it changes nothing and is not asked for.",
+    references=[_PULL],
+    kinds=CONTAINERS,
+    known_as=(
+        "kube-score:container-image-pull-policy polaris:pullPolicyNotAlways checkov:CKV_K8S_15"
+    ),
+    default=False,
+)
+def image_pull_policy_always(container: Container) -> Iterator[Problem]:
+    """Where the image has no digest, imagePullPolicy is Always, also by default."""
+    image = image_name(text(container.spec, "image"))
+    policy = container.spec.get("imagePullPolicy")
+    always = policy == "Always" or (policy in (None, "") and image.latest)
+    if not image.digest and not always:
+        yield container.problem(
+            ("imagePullPolicy",),
+            f"its image has no digest, and imagePullPolicy is {policy or 'IfNotPresent'}",
+            "pin the image by digest, or pull Always",
+        )
+
+
+@rule(
+    id="image-pull-secrets",
+    title="Pods that pull with credentials name them",
+    severity="info",
+    rationale="A pod that starts only where the node has the image cached fails on the next node.",
+    references=[
+        "https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/"
+    ],
+    kinds=PODS,
+    known_as="kyverno:require-imagepullsecrets",
+    default=False,
+)
+def image_pull_secrets(pod: Pod, world: World) -> Iterator[Problem]:
+    """The pod or its ServiceAccount names pull secrets, unless all registries are anonymous."""
+    images = [image_name(reference) for _, _, reference in _references(pod)]
+    registries = sorted({image.registry for image in images} - _ANONYMOUS)
+    name = text(pod.spec, "serviceAccountName") or "default"
+    account = world.index.get("ServiceAccount", pod.resource.namespace, name)
+    own = entries(pod.spec, "imagePullSecrets")
+    theirs = entries(account.content, "imagePullSecrets") if account else []
+    if registries and not any(text(secret, "name") for _, secret in (*own, *theirs)):
+        yield pod.problem(
+            ("imagePullSecrets",),
+            f"names no credentials for {', '.join(registries)}",
+            "set imagePullSecrets here or on the ServiceAccount",
+        )
