@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Annotated
 
-from gitops_policy.registry import Rule
+from gitops_policy.decisions import decisions_on
+from gitops_policy.findings import Severity
+from gitops_policy.registry import Rule, close_to, named, rules
 
 PROFILES = ("recommended", "strict", "pss-baseline", "pss-restricted")
 FAIL_ON = ("error", "warning", "never")
+SEVERITIES = ("error", "warning", "info", "off")
 # The edges of the histograms that the inference server exports.
 EDGES: Mapping[str, Sequence[float]] = {
     "http_request_duration_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
@@ -22,56 +26,99 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class OneOf:
+    """Stands in the annotation of a field: the values that are allowed."""
+
+    values: tuple[str, ...]
+
+
+COMMAND_ONLY = "not in a configuration file"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """What to check and against what.
+    """What to check and against what; the documentation of a field stands in its annotation."""
 
-    `only` and `skip` hold rule ids or a rule's names in other tools. `environment` (dev, staging,
-    production) is the overlay's own unless set. `schemas` is the folder of CRD schemas; unset, it
-    is `.tools/schemas` of the repository. `today` decides what has expired. `zones` is the number
-    of zones of the nodes. `shutdown_settings` are the variables by which a server is told how
-    many seconds it takes to stop, `shutdown_margin` is what must be left over. `histogram_edges`
-    holds the bucket edges of each histogram whose edges are known.
-    """
-
-    profile: str = "recommended"
-    only: tuple[str, ...] = ()
-    skip: tuple[str, ...] = ()
-    kubernetes_version: str = "1.36"
-    fail_on: str = "error"
-    environment: str | None = None
-    registries: tuple[str, ...] = ()
-    minimum_replicas: int = 2
-    zones: int = 3
-    shutdown_settings: tuple[str, ...] = ("DRAIN_SECONDS", "SHUTDOWN_SECONDS")
-    shutdown_margin: int = 5
-    histogram_edges: Mapping[str, Sequence[float]] = field(default_factory=lambda: EDGES)
-    schemas: Path | None = None
-    exemptions: Path | None = None
-    today: date | None = None
+    profile: Annotated[str, "The set of rules that run.", OneOf(PROFILES)] = "recommended"
+    only: Annotated[tuple[str, ...], "Run these rules only; names of other tools work too."] = ()
+    skip: Annotated[tuple[str, ...], "Do not run these rules; wins over `only`."] = ()
+    severity: Annotated[
+        Mapping[str, str],
+        "Another severity for a rule, which turns it on; or `off`.",
+        OneOf(SEVERITIES),
+    ] = field(default_factory=dict)
+    fail_on: Annotated[str, "The lowest severity that exits 1.", OneOf(FAIL_ON)] = "error"
+    kubernetes_version: Annotated[str, "The version of Kubernetes that runs it all."] = "1.36"
+    paths: Annotated[tuple[Path, ...], "What is linted when the command names no path."] = ()
+    rules: Annotated[tuple[Path, ...], "Folders with rules of your own, one module each."] = ()
+    exemptions: Annotated[
+        Path | None, "The ledger of exemptions; unset: policy-tests/exemptions.yaml."
+    ] = None
+    schemas: Annotated[
+        Path | None, "The folder of CRD schemas; unset: .tools/schemas of the repository."
+    ] = None
+    environment: Annotated[
+        str | None, "dev, staging or production; unset: the overlay's own, overlays/ENV/NAME."
+    ] = None
+    registries: Annotated[tuple[str, ...], "The registries that images may come from."] = ()
+    minimum_replicas: Annotated[int, "The fewest pods of a workload that serves."] = 2
+    zones: Annotated[int, "The number of zones that the nodes stand in."] = 3
+    shutdown_settings: Annotated[
+        tuple[str, ...], "The variables that tell a server how many seconds it takes to stop."
+    ] = ("DRAIN_SECONDS", "SHUTDOWN_SECONDS")
+    shutdown_margin: Annotated[int, "The seconds of grace left when a server has stopped."] = 5
+    histogram_edges: Annotated[
+        Mapping[str, Sequence[float]],
+        "The bucket edges of each histogram whose edges are known.",
+    ] = field(default_factory=lambda: EDGES)
+    today: Annotated[date | None, "The day that decides what has expired.", COMMAND_ONLY] = None
 
     def __post_init__(self) -> None:
-        if self.profile not in PROFILES:
-            raise ConfigError(f"unknown profile {self.profile!r}: one of {', '.join(PROFILES)}")
-        if self.fail_on not in FAIL_ON:
-            raise ConfigError(f"unknown fail_on {self.fail_on!r}: one of {', '.join(FAIL_ON)}")
+        self._refuse("profile", self.profile, PROFILES)
+        self._refuse("fail_on", self.fail_on, FAIL_ON)
+        for severity in self.severity.values():
+            self._refuse("severity", severity, SEVERITIES)
 
-    def selected(self, known: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        """Return the rules to run.
+    def _refuse(self, name: str, value: str, allowed: Sequence[str]) -> None:
+        if value not in allowed:
+            raise ConfigError(f"unknown {name} {value!r}: one of {', '.join(allowed)}")
 
-        Raises ConfigError for a name in `only` or `skip` that no rule answers to.
+    def selected(self, known: tuple[Rule, ...] | None = None) -> tuple[Rule, ...]:
+        """Return the rules to run, with the severity they have in this run.
+
+        Raises ConfigError for a name in `only`, `skip` or `severity` that no rule answers to.
         """
-        for name in (*self.only, *self.skip):
-            if not any(rule.answers_to(name) for rule in known):
-                raise ConfigError(f"no rule is called {name!r}")
-        if self.only:
-            chosen = [r for r in known if any(r.answers_to(name) for name in self.only)]
-        else:
-            chosen = [r for r in known if self._in_profile(r)]
-        return tuple(r for r in chosen if not any(r.answers_to(name) for name in self.skip))
+        known = rules(*self.rules) if known is None else known
+        only, skip = self._named(self.only, known), self._named(self.skip, known)
+        levels = {rule.id: level for name, level in self.severity.items()
+                  for rule in self._named([name], known)}  # fmt: skip
+        off = {rule for rule, level in levels.items() if level == "off"} | {r.id for r in skip}
+        chosen = only if self.only else [r for r in known if self._runs(r, levels)]
+        return tuple(
+            rule.at(Severity[levels[rule.id]]) if rule.id in levels else rule
+            for rule in chosen
+            if rule.id not in off
+        )
 
-    def _in_profile(self, rule: Rule) -> bool:
+    def _named(self, names: Sequence[str], known: tuple[Rule, ...]) -> list[Rule]:
+        found = {rule.id for name in names for rule in _answering(name, known)}
+        return [rule for rule in known if rule.id in found]
+
+    def _runs(self, rule: Rule, levels: Mapping[str, str]) -> bool:
         if self.profile == "pss-baseline":
             return "pss:baseline" in rule.known_as
         if self.profile == "pss-restricted":
             return bool({"pss:baseline", "pss:restricted"} & set(rule.known_as))
-        return rule.default or self.profile == "strict"
+        return rule.default or self.profile == "strict" or rule.id in levels
+
+
+def _answering(name: str, known: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Return the rules of this name; raises ConfigError, with what may have been meant."""
+    found = named(name, known)
+    if found:
+        return found
+    for decision in decisions_on(name):
+        raise ConfigError(f"no rule is called {name!r}, by decision: {decision.text}")
+    close = close_to(name, known)
+    meant = f"; did you mean {', '.join(close)}?" if close else ""
+    raise ConfigError(f"no rule is called {name!r}{meant}")

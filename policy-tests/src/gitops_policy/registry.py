@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
 from gitops_policy.findings import Severity
 from gitops_policy.model import Problem
+from gitops_policy.team_rules import load_entry_points, load_folder
 
 PODS = "pods"
 CONTAINERS = "containers"
@@ -28,7 +32,8 @@ class Rule:
 
     `kinds` is `PODS`, `CONTAINERS`, `EVERY`, `BUILD`, `EXEMPTIONS` or a tuple of `group/Kind`; it
     decides what the check is called with: a Pod, a Container, a Resource, the World once, or, when
-    all other rules have run, an Exemption.
+    all other rules have run, an Exemption. `module` is where it was written, `doc` what it says
+    there.
     """
 
     id: str
@@ -40,10 +45,26 @@ class Rule:
     known_as: tuple[str, ...]
     default: bool
     check: Check
+    module: str = ""
+    doc: str = ""
 
     def answers_to(self, name: str) -> bool:
         """Say whether `name` is this rule's id or a name of it in another tool."""
         return name == self.id or name in self.known_as
+
+    @property
+    def concern(self) -> str:
+        """What the rule is about, in words: the name of its module."""
+        return self.module.rpartition(".")[2].replace("_", " ")
+
+    def at(self, severity: Severity) -> Rule:
+        """Return this rule with another severity, whatever its check says."""
+
+        def check(subject: Any, world: Any) -> Iterator[Problem]:
+            for problem in self.check(subject, world):
+                yield replace(problem, severity=severity)
+
+        return replace(self, severity=severity, check=check)
 
 
 # Imported here so that the function `gitops_policy.rules` is bound after the package of that name.
@@ -85,6 +106,8 @@ def rule(
             known_as=tuple(known_as.split() if isinstance(known_as, str) else known_as),
             default=default,
             check=check if len(signature(check).parameters) > 1 else _without_world(check),
+            module=check.__module__,
+            doc=(check.__doc__ or "").strip(),
         )
         return check
 
@@ -98,8 +121,40 @@ def _without_world(check: Check) -> Check:
     return call
 
 
-def rules() -> tuple[Rule, ...]:
-    """Return every known rule in the order of its id; imports the rule modules on first use."""
+def rules(*folders: Path) -> tuple[Rule, ...]:
+    """Return every known rule in the order of its id; imports the rule modules on first use.
+
+    `folders` hold further rules, one module each.
+    """
+    _import_own()
+    for folder in folders:
+        load_folder(folder)
+    return tuple(_RULES[name] for name in sorted(_RULES))
+
+
+@cache
+def _import_own() -> None:
     for module in iter_modules(_PACKAGE.__path__):
         import_module(f"gitops_policy.rules.{module.name}")
-    return tuple(_RULES[name] for name in sorted(_RULES))
+    load_entry_points()
+
+
+def named(name: str, known: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return the rules that a name means: an id, `tool:name`, or a tool's name alone."""
+    everything = tuple(known)
+    exact = tuple(rule for rule in everything if rule.id == name)
+    if exact:
+        return exact
+    wanted = name.lower()
+    return tuple(
+        rule
+        for rule in everything
+        if any(wanted in (n.lower(), n.lower().partition(":")[2]) for n in rule.known_as)
+    )
+
+
+def close_to(name: str, known: Iterable[Rule]) -> list[str]:
+    """Return the ids and foreign names that look like a name nobody answers to, best first."""
+    names = {n for rule in known for n in (rule.id, *rule.known_as)}
+    by_lower = {n.lower(): n for n in sorted(names)}
+    return [by_lower[n] for n in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)]
