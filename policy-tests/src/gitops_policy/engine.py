@@ -12,7 +12,7 @@ from gitops_policy.findings import Finding, Report, ResourceId, RuleError
 from gitops_policy.model import Document, Problem, Resource
 from gitops_policy.origins import origin_of
 from gitops_policy.pods import Container, Pod
-from gitops_policy.registry import BUILD, CONTAINERS, EVERY, EXEMPTIONS, PODS, Rule, rules
+from gitops_policy.registry import BUILD, CONTAINERS, EVERY, EXEMPTIONS, PODS, Rule
 from gitops_policy.world import Workspace, World
 
 
@@ -31,7 +31,7 @@ def lint(
     build = documents if isinstance(documents, Build) else Build(tuple(map(_document, documents)))
     world = World(build, settings, workspace)
     run = _Run(world)
-    selected = settings.selected(rules())
+    selected = settings.selected()
     for rule in selected:
         if rule.kinds != EXEMPTIONS:
             run.rule(rule)

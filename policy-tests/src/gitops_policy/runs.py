@@ -21,7 +21,6 @@ from gitops_policy.engine import lint
 from gitops_policy.findings import Report
 from gitops_policy.kustomization import RenderError, shown
 from gitops_policy.manifests import ManifestError, read_text
-from gitops_policy.registry import rules
 from gitops_policy.world import Workspace
 
 
@@ -54,7 +53,7 @@ def check(
 def _release_file(error: ManifestError, config: Config) -> dict[str, Report]:
     """Return the findings in the release file of what could not be rendered, if there are any."""
     build = error.unrendered if isinstance(error, RenderError) else None
-    if build is None or not any(r.id == "release-env" for r in config.selected(rules())):
+    if build is None or not any(r.id == "release-env" for r in config.selected()):
         return {}
     report = lint(build, replace(config, only=("release-env",), skip=()))
     return {build.name: report} if report.findings else {}

@@ -29,7 +29,7 @@ def exemption_complete(exemption: Exemption, world: World) -> Iterator[Problem]:
         yield exemption.problem(f"{' and '.join(missing)} missing or malformed", _FORM)
     if exemption.strange:
         yield exemption.problem(f"unknown settings {', '.join(exemption.strange)}", _FORM)
-    if not any(known.id == exemption.rule for known in rules()):
+    if not any(known.id == exemption.rule for known in rules(*world.config.rules)):
         yield exemption.problem("there is no such rule", "see the rule's id in the finding")
     if exemption.until and exemption.until - world.today > _LONGEST:
         yield exemption.problem(
@@ -63,6 +63,6 @@ def exemption_expired(exemption: Exemption, world: World) -> Iterator[Problem]:
 )
 def exemption_unused(exemption: Exemption, world: World) -> Iterator[Problem]:
     """A valid exemption covers at least one finding of its rule, if that rule ran."""
-    ran = any(known.id == exemption.rule for known in world.config.selected(rules()))
+    ran = any(known.id == exemption.rule for known in world.config.selected())
     if ran and exemption.holds(world.today) and not exemption.used:
         yield exemption.problem("nothing to exempt", "remove it")
