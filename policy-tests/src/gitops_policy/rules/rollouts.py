@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from gitops_policy.fields import Path, entries, field, mapping, text
+from gitops_policy.fields import Path, field, mapping, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
+from gitops_policy.rollout_validation import flaws
 from gitops_policy.scaling import count
 from gitops_policy.world import World
 
@@ -16,23 +16,13 @@ _CANARY = "https://argoproj.github.io/argo-rollouts/features/canary/"
 _LINT = "argo-rollouts:lint"
 _ROLLOUT = ["argoproj.io/Rollout"]
 _HASH = "rollouts-pod-template-hash"
-_STEPS_PATH: Path = ("spec", "strategy", "canary", "steps")
-_STEPS = {
-    "setWeight",
-    "pause",
-    "setCanaryScale",
-    "analysis",
-    "experiment",
-    "setHeaderRoute",
-    "setMirrorRoute",
-    "plugin",
-    "replicaProgressThreshold",
-}
 _SERVICE_FIELDS = (
     ("canary", "stableService"),
     ("canary", "canaryService"),
     ("blueGreen", "activeService"),
     ("blueGreen", "previewService"),
+    ("canary", "pingPong", "pingService"),
+    ("canary", "pingPong", "pongService"),
 )
 
 
@@ -48,50 +38,9 @@ _SERVICE_FIELDS = (
     known_as=[_LINT],
 )
 def rollout_valid(rollout: Resource) -> Iterator[Problem]:
-    """One strategy, one source of pods, and steps that the controller accepts."""
-    strategy = mapping(rollout.spec, "strategy")
-    if len({"canary", "blueGreen"} & set(strategy)) != 1:
-        yield rollout.problem(
-            ("spec", "strategy"), "not exactly one strategy is set", "set canary or blueGreen"
-        )
-    if ("template" in rollout.spec) is ("workloadRef" in rollout.spec):
-        yield rollout.problem(
-            ("spec",), "template and workloadRef: exactly one is needed", "keep one of them"
-        )
-    canary = mapping(strategy, "canary")
-    if "trafficRouting" in canary and not {"canaryService", "stableService"} <= set(canary):
-        yield rollout.problem(
-            ("spec", "strategy", "canary"),
-            "traffic routing needs canaryService and stableService",
-            "name both Services",
-        )
-    if {str(canary.get(name)) for name in ("maxSurge", "maxUnavailable")} <= {"0", "0%"}:
-        yield rollout.problem(
-            ("spec", "strategy", "canary"),
-            "maxSurge and maxUnavailable are both 0",
-            "let one of them be 1",
-        )
-    for i, step in entries(rollout.content, *_STEPS_PATH):
-        for message, fix in _step_flaws(step, "trafficRouting" in canary):
-            yield rollout.problem((*_STEPS_PATH, i), message, fix)
-
-
-def _step_flaws(step: dict[str, Any], routed: bool) -> Iterator[tuple[str, str]]:
-    if len(step) != 1 or not set(step) <= _STEPS:
-        yield f"a step is exactly one of {', '.join(sorted(_STEPS))}", "split it into two steps"
-        return
-    if "setWeight" in step:
-        weight = step["setWeight"]
-        if not isinstance(weight, int) or not 0 <= weight <= 100:
-            yield f"setWeight is {weight!r}", "use a whole number from 0 to 100"
-    if "setCanaryScale" in step:
-        if not routed:
-            yield "setCanaryScale needs trafficRouting", "remove the step"
-        if len(mapping(step, "setCanaryScale")) != 1:
-            yield (
-                "setCanaryScale is exactly one of replicas, weight, matchTrafficWeight",
-                "keep one of them",
-            )
+    """One strategy, one source of pods, and fields that the controller accepts."""
+    for path, message, fix in flaws(rollout.content):
+        yield rollout.problem(path, message, fix)
 
 
 @rule(
