@@ -1,4 +1,4 @@
-"""Pod Security Standards, level restricted, with the field lists of Kubernetes 1.36."""
+"""Pod Security Standards, level restricted, as the admission library judges them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from gitops_policy.fields import field, sequence
 from gitops_policy.model import Problem
+from gitops_policy.pod_standards import RESTRICTED, contexts, in_user_namespace
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
-from gitops_policy.rules.pod_security_baseline import contexts
-
-STANDARD = "https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"
+from gitops_policy.world import World
 
 _VOLUME_TYPES = frozenset(
     [
@@ -32,7 +31,7 @@ _VOLUME_TYPES = frozenset(
     title="Processes cannot gain privileges",
     severity="error",
     rationale="Without it a set-user-ID program gives a process more rights than its parent.",
-    references=[STANDARD],
+    references=[RESTRICTED],
     kinds=CONTAINERS,
     known_as=(
         "kube-linter:privilege-escalation-container polaris:privilegeEscalationAllowed "
@@ -58,7 +57,7 @@ def privilege_escalation(container: Container) -> Iterator[Problem]:
     title="Containers must run as a user other than root",
     severity="error",
     rationale="Root in a container is one kernel bug away from root on the node.",
-    references=[STANDARD],
+    references=[RESTRICTED],
     kinds=PODS,
     known_as=(
         "kube-linter:run-as-non-root polaris:runAsRootAllowed checkov:CKV_K8S_23 "
@@ -66,9 +65,9 @@ def privilege_escalation(container: Container) -> Iterator[Problem]:
         "gatekeeper:users pss:restricted cis:5.2.7 nsa"
     ),
 )
-def run_as_non_root(pod: Pod) -> Iterator[Problem]:
+def run_as_non_root(pod: Pod, world: World) -> Iterator[Problem]:
     """`runAsNonRoot` is true after inheritance and nowhere false; user namespaces relax it."""
-    if pod.spec.get("hostUsers") is False:
+    if in_user_namespace(pod, world):
         return
     of_pod = pod.security_context.get("runAsNonRoot")
     if of_pod is not None and of_pod is not True:
@@ -92,16 +91,16 @@ def run_as_non_root(pod: Pod) -> Iterator[Problem]:
     title="No user id is 0",
     severity="error",
     rationale="runAsUser: 0 is root whatever the image says.",
-    references=[STANDARD],
+    references=[RESTRICTED],
     kinds=PODS,
     known_as=(
         "kube-linter:run-as-non-root trivy:KSV-0105 kyverno:require-run-as-non-root-user "
         "pss:restricted"
     ),
 )
-def run_as_root_user(pod: Pod) -> Iterator[Problem]:
+def run_as_root_user(pod: Pod, world: World) -> Iterator[Problem]:
     """`runAsUser` is not 0 on the pod or a container; user namespaces relax it."""
-    if pod.spec.get("hostUsers") is False:
+    if in_user_namespace(pod, world):
         return
     for subject, context in contexts(pod):
         if context.get("runAsUser") == 0 and context.get("runAsUser") is not False:
@@ -115,7 +114,7 @@ def run_as_root_user(pod: Pod) -> Iterator[Problem]:
     title="All capabilities are dropped",
     severity="error",
     rationale="A server needs none of the capabilities that a runtime gives by default.",
-    references=[STANDARD],
+    references=[RESTRICTED],
     kinds=CONTAINERS,
     known_as=(
         "polaris:insecureCapabilities checkov:CKV_K8S_37 trivy:KSV-0003 trivy:KSV-0004 "
@@ -148,7 +147,7 @@ def capabilities_drop_all(container: Container) -> Iterator[Problem]:
     title="A seccomp profile is set",
     severity="error",
     rationale="Without a profile most clusters run containers unconfined.",
-    references=[STANDARD],
+    references=[RESTRICTED],
     kinds=PODS,
     known_as=(
         "kube-score:container-seccomp-profile polaris:linuxHardening checkov:CKV_K8S_31 "
@@ -174,7 +173,7 @@ def seccomp_profile(pod: Pod) -> Iterator[Problem]:
     title="Volumes have a type that the restricted standard allows",
     severity="error",
     rationale="Other types reach storage of the node or go around PersistentVolumes.",
-    references=[STANDARD],
+    references=[RESTRICTED],
     kinds=PODS,
     known_as="trivy:KSV-0028 kyverno:restrict-volume-types gatekeeper:volumes pss:restricted",
 )

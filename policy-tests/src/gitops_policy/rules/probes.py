@@ -11,7 +11,7 @@ from gitops_policy.kinds import POD_TEMPLATES
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container, Pod, pods
 from gitops_policy.registry import CONTAINERS, rule
-from gitops_policy.rules.pod_security_baseline import PROBES
+from gitops_policy.rules.pod_security_node import PROBES
 from gitops_policy.world import World
 
 _PROBES = "https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/"
