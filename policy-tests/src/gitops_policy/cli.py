@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gitops_policy import diff
 from gitops_policy.catalogue import is_known_version
 from gitops_policy.config import FAIL_ON, PROFILES, Config, ConfigError
 from gitops_policy.findings import Report, Severity, merge
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return _lint(options)
+        return int(options.run(options))
     except (ManifestError, ConfigError) as error:
         print(f"gitops-policy: {error}", file=sys.stderr)
         return UNREADABLE
@@ -38,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit status: 0 clean; 1 findings; 2 misuse or unreadable input; 3 a rule crashed",
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    diff.add_parser(commands)
     lint_parser = commands.add_parser("lint", help="check overlays, folders or files")
+    lint_parser.set_defaults(run=_lint)
     add = lint_parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="a kustomization, a folder or file, or -")
     add("--format", choices=("text", "json"), default="text")
