@@ -57,7 +57,7 @@ def rollout_valid(rollout: Resource) -> Iterator[Problem]:
 def rollout_services_exist(rollout: Resource, world: World) -> Iterator[Problem]:
     """Each named Service is in the Rollout's namespace, and no two are the same."""
     seen: set[str] = set()
-    for path, name in _services(rollout):
+    for path, name in services_of(rollout):
         if world.index.get("Service", rollout.namespace, name) is None:
             yield rollout.problem(
                 path,
@@ -69,7 +69,8 @@ def rollout_services_exist(rollout: Resource, world: World) -> Iterator[Problem]
         seen.add(name)
 
 
-def _services(rollout: Resource) -> list[tuple[Path, str]]:
+def services_of(rollout: Resource) -> list[tuple[Path, str]]:
+    """Return the Services that a Rollout names, with the place of each."""
     return [
         (("spec", "strategy", *path), text(rollout.spec, "strategy", *path))
         for path in _SERVICE_FIELDS
@@ -92,7 +93,7 @@ def rollout_service_selectors(rollout: Resource, world: World) -> Iterator[Probl
     """The selectors are equal, a subset of the template's labels, and the ports are equal."""
     services = [
         service
-        for _, name in _services(rollout)
+        for _, name in services_of(rollout)
         if (service := world.index.get("Service", rollout.namespace, name))
     ]
     for service in services:
