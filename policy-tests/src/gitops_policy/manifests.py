@@ -1,34 +1,38 @@
-"""Strict YAML reading: positions, duplicate keys and bounded aliases."""
+"""Strict YAML reading: one pass over the parser's events into plain values.
+
+Duplicate keys, aliases that explode and deep nesting are errors; positions are read again from
+the text when somebody asks for a line.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path as FilePath
+from sys import intern
 from typing import Any
 
 import yaml
+from yaml import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
 
 from gitops_policy.fields import Path
+from gitops_policy.scalars import TAG, plain, typed
 
 MAX_NODES = 2_000_000
 MAX_DEPTH = 200
 MAX_BYTES = 64 * 1024 * 1024
 
-_MANY_OPENINGS = 500
-_DEEP_BLOCK = re.compile(r"^ {500}|(?:[-?:][ \t]+){100}", re.MULTILINE)
-_MERGE = "tag:yaml.org,2002:merge"
-_TAG = "tag:yaml.org,2002:"
-_RESOLVERS = (
-    ("bool", r"y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF"),
-    ("int", r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)"),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-    ),
-    ("null", r"~|null|Null|NULL|"),
-)
+_MERGE = TAG + "merge"
+Event = Any  # the stubs of yaml leave out what its events hold
 
 
 class ManifestError(Exception):
@@ -40,28 +44,27 @@ class ManifestError(Exception):
         self.reason, self.file, self.line = reason, file, line
 
 
-class _Loader(yaml.CSafeLoader):
-    """The scalar types that Kubernetes' own readers know: no dates, no base-60 numbers."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
-
-
-for _name, _pattern in _RESOLVERS:
-    _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"^(?:{_pattern})$"), None)
-_Loader.add_implicit_resolver(_MERGE, re.compile(r"^<<$"), ["<"])
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One YAML document of a file: its content, and the positions of its parts."""
+    """One YAML document of a file: its content, and where its text stands.
+
+    `start` and `end` bound the document in `text`, which is the whole file; `above` counts the
+    lines before `start`, and `first` is the line (1-based) where the content begins.
+    """
 
     content: Any
     file: str
-    node: yaml.Node
+    text: str
+    start: int
+    end: int
+    above: int
+    first: int
 
     def line(self, path: Path = ()) -> int:
         """Return the 1-based line of the deepest part of `path` that the document has."""
-        node, line = self.node, self.node.start_mark.line + 1
+        if not path:
+            return self.first
+        node, line = _composed(self.text, self.start, self.end), self.first - self.above
         for step in path:
             if isinstance(node, yaml.MappingNode):
                 pair = next((p for p in node.value if p[0].value == step), None)
@@ -75,7 +78,12 @@ class Source:
                 line = node.start_mark.line + 1
             else:
                 break
-        return line
+        return self.above + line
+
+
+@lru_cache(maxsize=512)
+def _composed(text: str, start: int, end: int) -> yaml.Node | None:
+    return yaml.compose(text[start:end], Loader=yaml.CSafeLoader)
 
 
 def read_file(path: FilePath, shown: str | None = None) -> list[Source]:
@@ -99,8 +107,7 @@ def read_text(data: bytes | str, name: str) -> list[Source]:
         raise ManifestError(f"larger than {MAX_BYTES // 2**20} MiB; split it", name)
     content = data if isinstance(data, str) else _decoded(data, name)
     try:
-        _refuse_deep(content, name)
-        return list(_documents(content, name))
+        return list(_Reader(content, name).documents())
     except yaml.reader.ReaderError as error:
         line = content[: error.position].count("\n") + 1
         raise ManifestError("holds control characters; is it a binary file?", name, line) from None
@@ -108,7 +115,7 @@ def read_text(data: bytes | str, name: str) -> list[Source]:
         mark = error.problem_mark or error.context_mark
         reason = f"is no valid YAML: {error.problem or error.context}"
         raise ManifestError(reason, name, mark.line + 1 if mark else None) from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise ManifestError(f"is no valid YAML: {error}", name) from None
 
 
@@ -120,126 +127,136 @@ def _decoded(data: bytes, name: str) -> str:
         raise ManifestError("not UTF-8 text; is it a binary file?", name, line) from None
 
 
-def _refuse_deep(data: str, name: str) -> None:
-    """Raise for a text that nests too deep: libyaml's composer recurses, and dies of it."""
-    if not (data.count("[") + data.count("{") > _MANY_OPENINGS or _DEEP_BLOCK.search(data)):
-        return
-    depth = 0
-    for event in yaml.parse(data, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+@dataclass(slots=True)
+class _Anchor:
+    """A named value: how many values it holds, None while it is still being read."""
+
+    event: Event
+    value: Any = None
+    key: str | None = None
+    size: int | None = None
+
+
+class _Reader:
+    """Turns events into plain values; a key that stands twice is an error."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
+        self.next: Callable[[], Event] = yaml.CSafeLoader(text).get_event
+        self.anchors: dict[str, _Anchor] = {}
+        self.size = 0
+
+    def documents(self) -> Iterator[Source]:
+        self.next()
+        while type(begin := self.next()) is not StreamEndEvent:
+            self.anchors, self.size = {}, 0
+            root = self.next()
+            content = self.value(root, 0)
+            mark, end = begin.start_mark, self.next().end_mark.index
+            start, line = mark.index - mark.column, root.start_mark.line + 1
+            yield Source(content, self.name, self.text, start, end, mark.line, line)
+
+    def error(self, reason: str, event: Event) -> ManifestError:
+        return ManifestError(reason, self.name, event.start_mark.line + 1)
+
+    def value(self, event: Event, depth: int) -> Any:
+        kind = type(event)
+        if kind is AliasEvent:
+            return self.copied(event, depth)
+        self.size += 1
         if depth > MAX_DEPTH:
-            line = event.start_mark.line + 1 if event.start_mark else None
-            raise ManifestError(f"nested deeper than {MAX_DEPTH} levels", name, line)
+            raise self.error(f"nested deeper than {MAX_DEPTH} levels", event)
+        if self.size > MAX_NODES:
+            raise self.error(f"more than {MAX_NODES} values in one document", event)
+        if event.anchor is not None:
+            return self.anchored(event, depth)
+        if kind is ScalarEvent:
+            return _scalar(event)
+        return self.mapping(depth + 1) if kind is MappingStartEvent else self.sequence(depth + 1)
 
+    def sequence(self, depth: int) -> list[Any]:
+        items = []
+        while type(event := self.next()) is not SequenceEndEvent:
+            items.append(self.value(event, depth))
+        return items
 
-def _documents(data: str, name: str) -> Iterator[Source]:
-    loader = _Loader(data)
-    try:
-        while loader.check_node() and (node := loader.get_node()):
-            _Bounds(name).check(node, 0)
-            yield Source(_Construction(name).value(node), name, node)
-    finally:
-        loader.dispose()
-
-
-class _Bounds:
-    """Refuses documents that explode when their aliases are written out."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.sizes: dict[int, int] = {}
-        self.open: set[int] = set()
-
-    def check(self, node: yaml.Node, depth: int) -> int:
-        line = node.start_mark.line + 1
-        if id(node) in self.open:
-            raise ManifestError("an alias refers to a value that contains it", self.name, line)
-        if depth > MAX_DEPTH:
-            raise ManifestError(f"nested deeper than {MAX_DEPTH} levels", self.name, line)
-        if isinstance(node, yaml.ScalarNode):
-            return 1
-        if id(node) not in self.sizes:
-            self.open.add(id(node))
-            size = 1 + sum(self.check(child, depth + 1) for child in _children(node))
-            self.open.discard(id(node))
-            self.sizes[id(node)] = size
-        if self.sizes[id(node)] > MAX_NODES:
-            reason = f"aliases expand to more than {MAX_NODES} values"
-            raise ManifestError(reason, self.name, line)
-        return self.sizes[id(node)]
-
-
-def _children(node: yaml.Node) -> Iterator[yaml.Node]:
-    for item in node.value:
-        if isinstance(item, tuple):
-            yield from item
-        else:
-            yield item
-
-
-class _Construction:
-    """Turns nodes into plain values; a key that stands twice is an error."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def value(self, node: yaml.Node) -> Any:
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item) for item in node.value]
-        return self._mapping(node)
-
-    def _mapping(self, node: yaml.Node) -> dict[str, Any]:
+    def mapping(self, depth: int) -> dict[str, Any]:
         content: dict[str, Any] = {}
         merged: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if key_node.tag == _MERGE:
-                merged = {**self._merged(value_node), **merged}
+        while type(event := self.next()) is not MappingEndEvent:
+            key = self.key(event, depth)
+            if key == "<<" and _is_merge(event):
+                merged = {**self.merged(depth), **merged}
                 continue
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ManifestError("a mapping key must be plain text", self.name, line)
-            key = str(key_node.value)
             if key in content:
                 reason = f"duplicate key {key!r}: YAML readers silently keep only the last one"
-                raise ManifestError(reason, self.name, line)
-            content[key] = self.value(value_node)
-        return {**merged, **content}
+                raise self.error(reason, event)
+            content[key] = self.value(self.next(), depth)
+        return {**merged, **content} if merged else content
 
-    def _merged(self, node: yaml.Node) -> dict[str, Any]:
-        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    def key(self, event: Event, depth: int) -> str:
+        if type(event) is ScalarEvent:
+            if event.anchor is not None:
+                self.value(event, depth)
+            return intern(event.value)
+        if type(event) is AliasEvent:
+            self.copied(event, depth)
+            key = self.anchors[str(event.anchor)].key
+            if key is not None:
+                return key
+        raise self.error("a mapping key must be plain text", event)
+
+    def merged(self, depth: int) -> dict[str, Any]:
+        event = self.next()
+        value = self.value(event, depth)
         content: dict[str, Any] = {}
-        for part in reversed(parts):
-            if not isinstance(part, yaml.MappingNode):
-                line = part.start_mark.line + 1
-                raise ManifestError("'<<' merges mappings only", self.name, line)
-            content.update(self._mapping(part))
+        for part in reversed(value if isinstance(value, list) else [value]):
+            if not isinstance(part, dict):
+                raise self.error("'<<' merges mappings only", event)
+            content.update(part)
         return content
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
-        raw = node.value
-        kind = node.tag.removeprefix(_TAG)
-        try:
-            if kind == "int":
-                return _integer(raw)
-            if kind == "float":
-                return float(
-                    raw.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan")
-                )
-        except ValueError:
-            return raw
-        if kind == "bool":
-            return raw.lower() in {"y", "yes", "true", "on"}
-        return None if kind == "null" else raw
+    def anchored(self, event: Event, depth: int) -> Any:
+        if event.anchor in self.anchors:
+            raise self.error(f"is no valid YAML: the anchor {event.anchor!r} stands twice", event)
+        anchor = self.anchors[event.anchor] = _Anchor(event)
+        before = self.size
+        if type(event) is ScalarEvent:
+            anchor.value, anchor.key = _scalar(event), event.value
+        elif type(event) is SequenceStartEvent:
+            anchor.value = self.sequence(depth + 1)
+        else:
+            anchor.value = self.mapping(depth + 1)
+        anchor.size = self.size - before + 1
+        return anchor.value
+
+    def copied(self, event: Event, depth: int) -> Any:
+        """Return the value of an alias written out, as a reader without aliases would see it."""
+        anchor = self.anchors.get(event.anchor)
+        if anchor is None:
+            raise self.error("is no valid YAML: found undefined alias", event)
+        if anchor.size is None:
+            raise self.error("an alias refers to a value that contains it", anchor.event)
+        self.size += anchor.size
+        if self.size > MAX_NODES:
+            raise self.error(f"aliases expand to more than {MAX_NODES} values", event)
+        return self.copy(anchor.value, depth, event)
+
+    def copy(self, value: Any, depth: int, event: Event) -> Any:
+        if depth > MAX_DEPTH:
+            raise self.error(f"nested deeper than {MAX_DEPTH} levels", event)
+        if isinstance(value, dict):
+            return {key: self.copy(item, depth + 1, event) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.copy(item, depth + 1, event) for item in value]
+        return value
 
 
-def _integer(raw: str) -> int:
-    digits = raw.replace("_", "").lstrip("+")
-    sign, digits = (-1, digits[1:]) if digits.startswith("-") else (1, digits)
-    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
-        return sign * int(digits, 8)
-    return sign * int(digits, 0)
+def _is_merge(event: Event) -> bool:
+    return type(event) is ScalarEvent and (event.implicit[0] or event.tag == _MERGE)
+
+
+def _scalar(event: Event) -> Any:
+    if event.tag is None or event.tag == "!":
+        return plain(event.value) if event.implicit[0] else event.value
+    return typed(event.value, event.tag.removeprefix(TAG))
