@@ -2,18 +2,84 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 Node = Any
+EQUAL, NOT_EQUAL = "MatchOp.Equal", "MatchOp.NotEqual"
+REGEXP, NOT_REGEXP = "MatchOp.Re", "MatchOp.NotRe"
+COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
+SET_OPERATORS = frozenset({"and", "or", "unless"})
+# Switched on by `--enable-feature=promql-experimental-functions`.
+EXPERIMENTAL = frozenset(
+    "double_exponential_smoothing end histogram_quantiles info limit_ratio limitk mad_over_time"
+    " max_of min_of range sort_by_label sort_by_label_desc start start_timestamp step"
+    " ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time".split()
+)
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
+# The parser overflows its stack on what nests by the thousand.
+_OPENS = re.compile(r"[(+*/%^<>=!-]|\b(?:and|or|unless|atan2)\b")
+_MOST_OPENED, _DEEPEST = 1000, 200
 _CHILDREN = ("lhs", "rhs", "expr", "param", "vector_selector")
 
 
+@lru_cache(maxsize=4096)
 def parse(query: str) -> Node:
     """Parse a query; raises ValueError with the parser's reason."""
     import promql_parser
 
-    return promql_parser.parse(query)
+    text = _plain(query)
+    if len(_OPENS.findall(_QUOTED.sub('""', text))) > _MOST_OPENED:
+        raise ValueError("it is too long to be read")
+    tree = promql_parser.parse(text)
+    for node in walk(tree):
+        _refuse(node)
+    return tree
+
+
+def _plain(query: str) -> str:
+    """Write what the parser does not know in the way it does: raw strings, `1_000`."""
+    parts, end = [], 0
+    for found in _QUOTED.finditer(query):
+        parts += [_numbers(query[end : found.start()]), _string(found.group())]
+        end = found.end()
+    return "".join([*parts, _numbers(query[end:])])
+
+
+def _numbers(code: str) -> str:
+    return re.sub(r"(?<![\w:])(\d+)((?:_\d+)+)(?![\w:])", _without_underscores, code)
+
+
+def _without_underscores(found: re.Match[str]) -> str:
+    return found.group().replace("_", "")
+
+
+def _string(quoted: str) -> str:
+    if not quoted.startswith("`"):
+        return quoted
+    return '"' + quoted[1:-1].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _refuse(node: Node) -> None:
+    """Raise for what the parser accepts and Prometheus refuses."""
+    if kind(node) == "VectorSelector" and node.matchers.or_matchers:
+        raise ValueError("or between label matchers is not PromQL")
+    if kind(node) == "BinaryExpr" and returns_bool(node) and str(node.op) not in COMPARISONS:
+        raise ValueError("bool modifier can only be used on comparison operators")
+    if kind(node) == "BinaryExpr" and getattr(node.modifier, "fill_values", None) is not None:
+        _refuse_fill(node.modifier.fill_values)
+
+
+def _refuse_fill(fill: Node) -> None:
+    if getattr(fill, "lhs", None) is not None or getattr(fill, "rhs", None) is not None:
+        raise ValueError("fill modifiers are experimental and not enabled")
+
+
+def returns_bool(node: Node) -> bool:
+    """Say whether a comparison yields 0 and 1 instead of filtering."""
+    return bool(getattr(node.modifier, "return_bool", False))
 
 
 def kind(node: Node) -> str:
@@ -31,10 +97,17 @@ def children(node: Node) -> Iterator[Node]:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Yield an expression and everything in it."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    """Yield an expression and everything in it, parents first.
+
+    Raises ValueError where it nests deeper than anybody writes.
+    """
+    waiting = [(node, 0)]
+    while waiting:
+        current, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise ValueError("it nests too deeply to be read")
+        yield current
+        waiting += [(child, depth + 1) for child in reversed(list(children(current)))]
 
 
 def bare(node: Node) -> Node:
@@ -47,6 +120,15 @@ def bare(node: Node) -> Node:
 def selectors(node: Node) -> list[Node]:
     """Return every series selector of an expression."""
     return [n for n in walk(node) if kind(n) == "VectorSelector"]
+
+
+def metric(selector: Node) -> str:
+    """Return the metric that a selector names, also by `__name__`; empty where it names none."""
+    if selector.name:
+        return str(selector.name)
+    named = [m.value for m in selector.matchers.matchers if m.name == "__name__"]
+    equal = matchers(selector).get("__name__", ("", ""))[0] == EQUAL
+    return str(named[0]) if equal and len(named) == 1 else ""
 
 
 def matchers(selector: Node) -> dict[str, tuple[str, str]]:
