@@ -121,7 +121,8 @@ def test_a_step_in_the_middle_does_not_change_those_behind_it() -> None:
         ("verbs", ["get", "list"], ["list", "get"]),
         ("policyTypes", ["Ingress", "Egress"], ["Egress", "Ingress"]),
         ("to", [{"a": 1}, {"b": 2}], [{"b": 2}, {"a": 1}]),
-        ("rules", [{"verbs": ["get"]}, {"verbs": ["list"]}], [{"verbs": ["list"]}, {"verbs": ["get"]}]),
+        ("rules", [{"verbs": ["get"]}, {"verbs": ["list"]}],
+         [{"verbs": ["list"]}, {"verbs": ["get"]}]),
         ("clusterResourceWhitelist", [{"group": "", "kind": "A"}, {"group": "", "kind": "B"}],
          [{"group": "", "kind": "B"}, {"group": "", "kind": "A"}]),
         ("backendRefs", [{"name": "a", "port": 1}, {"name": "b", "port": 1}],
@@ -171,8 +172,8 @@ def test_what_means_the_same_is_no_change(edit: tuple[Any, Any]) -> None:
     ("edit", "expected"),
     [
         ((("spec", "replicas"), 3), "spec.replicas: 2 -> 3"),
-        (((*WEB, "env", 1, "value"), "x"), "spec.template.spec.containers[web].env[B].value: '2' -> 'x'"),
-        (((*WEB, "env", 0), {"name": "C", "value": "1"}), "spec.template.spec.containers[web].env[A]"),
+        (((*WEB, "env", 1, "value"), "x"), "spec.containers[web].env[B].value: '2' -> 'x'"),
+        (((*WEB, "env", 0), {"name": "C", "value": "1"}), "spec.containers[web].env[A]"),
         (((*WEB, "resources", "limits", "cpu"), "2"), "resources.limits.cpu: '1' -> '2'"),
         ((("metadata", "labels"), ABSENT), "metadata.labels: {'app': 'web'} -> (absent)"),
         ((("spec", "replicas"), "2"), "spec.replicas: 2 -> '2'"),
@@ -190,7 +191,9 @@ def test_names_of_a_path_hold_the_keys_of_lists() -> None:
 
 
 def test_a_removed_item_points_into_the_older_object() -> None:
-    after = edited(((*POD, "containers"), [DEPLOYMENT["spec"]["template"]["spec"]["containers"][1]]))
+    after = edited(
+        ((*POD, "containers"), [DEPLOYMENT["spec"]["template"]["spec"]["containers"][1]])
+    )
     (change,) = changes(DEPLOYMENT, after)
     assert (change.former, change.after) == (WEB, ABSENT)
 
@@ -199,7 +202,9 @@ values = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "1", "1000m"]),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["name", "ports", "args", "rules", "a"]), inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "ports", "args", "rules", "a"]), inner, max_size=3
+        )
     ),
     max_leaves=12,
 )
@@ -288,16 +293,16 @@ def test_objects_that_stand_twice_are_counted() -> None:
 @pytest.mark.parametrize(
     ("kind", "path", "category"),
     [
-        ("Deployment", ("spec", "template", "spec", "containers", 0, "image"), "image"),
+        ("Deployment", (*WEB, "image"), "image"),
         ("Deployment", ("spec", "replicas"), "replicas"),
-        ("Deployment", ("spec", "template", "spec", "containers", 0, "env", 0, "value"), "env"),
-        ("Deployment", ("spec", "template", "spec", "containers", 0, "resources", "limits", "cpu"), "resources"),
+        ("Deployment", (*WEB, "env", 0, "value"), "env"),
+        ("Deployment", (*WEB, "resources", "limits", "cpu"), "resources"),
         ("Deployment", ("spec", "template", "metadata", "annotations", "model-version"), "model"),
         ("HTTPRoute", ("spec", "rules", 0, "backendRefs", 0, "weight"), "traffic"),
         ("ResourceQuota", ("spec", "hard", "pods"), "resources"),
         ("ScaledObject", ("spec", "maxReplicaCount"), "replicas"),
         ("Deployment", ("metadata", "labels", "image"), "other"),
-        ("Deployment", ("spec", "template", "spec", "affinity", "podAntiAffinity", "weight"), "other"),
+        ("Deployment", (*POD, "affinity", "podAntiAffinity", "weight"), "other"),
     ],
 )  # fmt: skip
 def test_a_field_is_about_something(kind: str, path: tuple[Any, ...], category: str) -> None:
