@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from pathlib import Path as FilePath
 from typing import Any
 
-from gitops_policy.build import Build, is_kustomization
-from gitops_policy.fields import Path, entries, mapping, sequence, text
+from gitops_policy import application_sets
+from gitops_policy.build import SUFFIXES, Build, build_files, is_kustomization
+from gitops_policy.fields import Path, entries, field, mapping, sequence, text
+from gitops_policy.globs import matches
+from gitops_policy.manifests import ManifestError
 from gitops_policy.model import Index, Resource
 from gitops_policy.world import World
 
@@ -26,22 +30,50 @@ def sources(application: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
 def own_repositories(world: World) -> set[str]:
     """Return the URLs that mean this repository.
 
-    It is the one of the Application `root`; without it, each whose path is a kustomization here.
+    It is the one of the Application `root`; without it, each whose path is a folder here.
     """
     applications = world.index.of_kind(APPLICATION)
     roots = [a for a in applications if a.name == "root"]
-    return {
+    found = {
         text(source, "repoURL")
         for application in roots or applications
         for _, source in sources(application)
         if roots or _exists(world, text(source, "path"))
     }
+    return found | {
+        text(generator, "git", "repoURL")
+        for application_set in world.index.of_kind(application_sets.APPLICATION_SET)
+        for _, generator in entries(application_set.spec, "generators")
+        if not roots and _exists(world, _first_folder(mapping(generator, "git")))
+    }
+
+
+def _first_folder(git: dict[str, Any]) -> str:
+    """Return the part of a generator's first pattern that stands before any wildcard."""
+    items = [item for key in ("directories", "files") for _, item in entries(git, key)]
+    patterns = [text(item, "path") for item in items]
+    return re.split(r"/?[^/]*[*?\[{]", patterns[0])[0] if patterns else ""
 
 
 def _exists(world: World, path: str) -> bool:
-    return (
-        bool(path) and world.workspace is not None and is_kustomization(world.workspace.root / path)
-    )
+    return bool(path) and _folder(world, path) is not None
+
+
+def _folder(world: World, path: str) -> FilePath | None:
+    """Return a folder of the repository, None for one that is missing or outside of it."""
+    if world.workspace is None:
+        return None
+    root = world.workspace.root.resolve()
+    folder = root / path
+    inside = folder.is_dir() and folder.resolve().is_relative_to(root)
+    return folder if inside else None
+
+
+def all_applications(world: World) -> list[Resource]:
+    """Return the Applications of the build, and those that its ApplicationSets make."""
+    root = world.workspace.root if world.workspace else None
+    made = application_sets.of_build(world.index, root, own_repositories(world))
+    return [*world.index.of_kind(APPLICATION), *made]
 
 
 def local_paths(application: Resource, world: World) -> list[tuple[Path, str]]:
@@ -61,11 +93,41 @@ def synced(application: Resource, world: World) -> list[tuple[Build, Index]]:
     """
     namespace = text(application.spec, "destination", "namespace")
     builds = []
-    for _, path in local_paths(application, world):
-        build = world.workspace.build(path) if world.workspace else None
+    for path, folder in local_paths(application, world):
+        build = rendered(world, folder, mapping(application.content, *path, "directory"))
         if build is not None:
             builds.append((build, Index(build.documents, namespace or "default")))
     return builds
+
+
+def rendered(world: World, path: str, directory: dict[str, Any] | None = None) -> Build | None:
+    """Return a kustomization's render, or the manifests of a plain folder; None if unreadable."""
+    build = world.workspace.build(path) if world.workspace else None
+    if build is not None or world.workspace is None:
+        return build
+    folder = _folder(world, path)
+    if folder is None or is_kustomization(folder) or (folder / "Chart.yaml").is_file():
+        return None
+    try:
+        return build_files(_plain_files(folder, directory or {}))
+    except ManifestError:
+        return None
+
+
+def _plain_files(folder: FilePath, directory: dict[str, Any]) -> list[FilePath]:
+    """Return what Argo CD reads of a folder without a kustomization or chart."""
+    pattern = "**/*" if directory.get("recurse") is True else "*"
+    include, exclude = text(directory, "include"), text(directory, "exclude")
+    names = {
+        path: path.relative_to(folder).as_posix()
+        for path in sorted(folder.glob(pattern))
+        if path.suffix in SUFFIXES and path.is_file()
+    }
+    return [
+        path
+        for path, name in names.items()
+        if (not include or matches(include, name)) and not (exclude and matches(exclude, name))
+    ]
 
 
 def foreign_namespaces(world: World) -> set[str]:
@@ -103,20 +165,40 @@ def options(application: Resource) -> set[str]:
     return set(map(str, sequence(application.spec, "syncPolicy", "syncOptions")))
 
 
+def self_heals(application: Resource) -> bool:
+    """Say whether Argo CD puts back by itself what differs from Git."""
+    automated = field(application.spec, "syncPolicy", "automated")
+    return field(automated, "selfHeal") is True and field(automated, "enabled") is not False
+
+
 def ignored(application: Resource, resource: Resource) -> set[str]:
-    """Return the JSON pointers that an Application ignores on an object."""
+    """Return the JSON pointers that an Application ignores on an object.
+
+    Plain jq paths count as pointers; `*` stands for what a field manager or other jq decides.
+    """
     pointers: set[str] = set()
     for _, item in entries(application.spec, "ignoreDifferences"):
-        same = text(item, "group") == resource.group and text(item, "kind") == resource.kind
+        same = matches(text(item, "group"), resource.group)
+        same = same and matches(text(item, "kind"), resource.kind)
         named = text(item, "name") in ("", resource.name)
         if same and named and text(item, "namespace") in ("", resource.namespace):
             pointers |= set(map(str, sequence(item, "jsonPointers")))
+            pointers |= {_as_pointer(str(e)) for e in sequence(item, "jqPathExpressions")}
+            pointers |= {"*"} if item.get("managedFieldsManagers") else set()
     return pointers
 
 
-def allowed(patterns: object, value: str) -> bool:
-    """Say whether a list of Argo CD globs accepts a value; `!` refuses."""
-    listed = [str(p) for p in patterns] if isinstance(patterns, list) else []
-    if any(p.startswith("!") and fnmatchcase(value, p[1:]) for p in listed):
-        return False
-    return any(fnmatchcase(value, p) for p in listed if not p.startswith("!"))
+def ignores(application: Resource, resource: Resource, pointer: str) -> bool:
+    """Say whether an Application ignores a field of an object, or something around it."""
+    found = ignored(application, resource)
+    parts = pointer.split("/")
+    around = {"/".join(parts[:end]) for end in range(2, len(parts) + 1)}
+    return bool(found & (around | {"*"}))
+
+
+def _as_pointer(expression: str) -> str:
+    """Write `.spec.a["b"][0]` as a JSON pointer; `*` for any other jq."""
+    parts = re.findall(r'\.([A-Za-z_][\w]*)|\.?\["([^"]+)"\]|\[(\d+)\]', expression)
+    whole = re.fullmatch(r'(\.[A-Za-z_]\w*|\.?\["[^"]+"\]|\[\d+\])+', expression)
+    names = ["".join(part).replace("~", "~0").replace("/", "~1") for part in parts]
+    return "/" + "/".join(names) if whole else "*"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 
 from gitops_policy.applications import (
     APPLICATION,
+    all_applications,
     local_paths,
     production,
+    rendered,
     sources,
 )
 from gitops_policy.build import build_kustomization, is_kustomization
-from gitops_policy.fields import field, text
+from gitops_policy.fields import field, mapping, text
 from gitops_policy.kustomization import RenderError
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
@@ -29,26 +31,32 @@ _APPS = "https://argo-cd.readthedocs.io/en/stable/user-guide/application-specifi
         "A missing path fails the sync; an empty one is Synced, Healthy, and deletes everything."
     ),
     references=[_APPS],
-    kinds=[APPLICATION],
+    kinds=BUILD,
     known_as=["argocd-source-lint:phantom-target"],
 )
-def application_path_renders(application: Resource, world: World) -> Iterator[Problem]:
+def application_path_renders(world: World) -> Iterator[Problem]:
     """Each path in this repository exists, renders, and renders something."""
-    for path, folder in local_paths(application, world):
-        reason = _render_failure(folder, world)
-        if reason:
-            yield application.problem((*path, "path"), f"{folder}: {reason}", "correct the path")
+    for application in all_applications(world):
+        for path, folder in local_paths(application, world):
+            directory = mapping(application.content, *path, "directory")
+            reason = _render_failure(folder, directory, world)
+            if reason:
+                yield application.problem(
+                    (*path, "path"), f"{folder}: {reason}", "correct the path"
+                )
 
 
-def _render_failure(folder: str, world: World) -> str:
-    build = world.workspace.build(folder) if world.workspace else None
-    if build is not None:
-        return "" if build.documents else "renders nothing"
+def _render_failure(folder: str, directory: dict[str, object], world: World) -> str:
     place = world.workspace.root / folder if world.workspace else None
     if place is None or not place.is_dir():
         return "there is no such folder"
+    if (place / "Chart.yaml").is_file():
+        return ""
+    build = rendered(world, folder, directory)
+    if build is not None:
+        return "" if build.documents else "renders nothing"
     if not is_kustomization(place):
-        return "" if any(place.glob("*.yaml")) else "holds no manifests"
+        return ""
     try:
         build_kustomization(place)
     except RenderError as error:
@@ -66,24 +74,57 @@ def _render_failure(folder: str, world: World) -> str:
     known_as=["argocd-source-lint:double-coverage", "argocd-source-lint:orphan-source"],
 )
 def overlay_owned_once(world: World) -> Iterator[Problem]:
-    """No path is synced twice, and every overlays/<env>/<component> once."""
-    applications = world.index.of_kind(APPLICATION)
+    """No file is synced by two Applications, and every overlays/<env>/<component> by one."""
+    applications = all_applications(world)
     if not applications or world.workspace is None:
         return
-    owners: Counter[str] = Counter()
+    folders: dict[str, str] = {}
     for application in applications:
         for path, folder in local_paths(application, world):
-            owners[folder] += 1
-            if owners[folder] == 2:
+            first = folders.setdefault(folder.strip("/"), application.name)
+            if first != application.name:
                 yield application.problem(
-                    (*path, "path"), f"another Application syncs {folder} too", "keep one"
+                    (*path, "path"), f"Application {first!r} syncs {folder} too", "keep one"
                 )
     # The render of the root holds no other Application: it owns no overlay at all.
-    delivering = any(folder.startswith("overlays/") for folder in owners)
+    delivering = any(folder.startswith("overlays/") for folder in folders)
     for overlay in sorted(world.workspace.root.glob("overlays/*/*")):
         name = overlay.relative_to(world.workspace.root).as_posix()
-        if delivering and is_kustomization(overlay) and name not in owners:
+        if delivering and is_kustomization(overlay) and name not in folders:
             yield Problem(None, (), f"no Application syncs {name}", "add one under apps/")
+
+
+@rule(
+    id="object-synced-once",
+    title="No object belongs to two Applications",
+    severity="error",
+    rationale="Each Application puts its own version back: the object flaps between them.",
+    references=["https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/"],
+    kinds=BUILD,
+    known_as=["argocd-source-lint:double-coverage"],
+)
+def object_synced_once(world: World) -> Iterator[Problem]:
+    """What two Applications render for one cluster has no object in common."""
+    owners: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for application in all_applications(world):
+        destination = mapping(application.spec, "destination")
+        cluster = text(destination, "server") or text(destination, "name")
+        namespace = text(destination, "namespace") or "default"
+        seen: set[str] = set()
+        for path, folder in local_paths(application, world):
+            build = rendered(world, folder, mapping(application.content, *path, "directory"))
+            for document in build.documents if build else ():
+                resource = Resource(mapping(document.content), namespace)
+                key = (cluster, resource.group_kind, resource.namespace, resource.name)
+                others = owners[key] - {application.name}
+                owners[key].add(application.name)
+                if others and len(seen) < len(seen | others):
+                    seen |= others
+                    yield application.problem(
+                        (*path, "path"),
+                        f"{resource.id} is also synced by {', '.join(sorted(others))}",
+                        "leave it to one of them",
+                    )
 
 
 @rule(

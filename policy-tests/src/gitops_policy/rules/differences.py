@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from gitops_policy.applications import (
     APPLICATION,
     ignored,
+    ignores,
     options,
+    self_heals,
     synced,
 )
-from gitops_policy.fields import Path, field, mapping, text
+from gitops_policy.fields import field, mapping, steps, text
+from gitops_policy.findings import Severity
 from gitops_policy.model import Index, Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.rules.routes import GATEWAY, backends
@@ -42,12 +45,17 @@ def application_server_side_apply(application: Resource, world: World) -> Iterat
             )
 
 
-def _scaled(index: Index) -> Iterator[Resource]:
+def _scaled(index: Index) -> Iterator[tuple[Resource, bool]]:
+    """Yield what an autoscaler scales, and whether Git writes its replicas as well."""
     for autoscaler in index.of_kind(HPA, SCALED_OBJECT):
         kind, name = target(autoscaler)
         found = index.get(kind, autoscaler.namespace, name)
         if found is not None:
-            yield found
+            yield found, "replicas" in found.spec
+        elif name:
+            group, _, plain = kind.rpartition("/")
+            content = {"apiVersion": f"{group}/v1", "kind": plain, "metadata": {"name": name}}
+            yield Resource(content, autoscaler.namespace), False
 
 
 def _split(index: Index) -> Iterator[tuple[Resource, str]]:
@@ -75,14 +83,19 @@ def _split(index: Index) -> Iterator[tuple[Resource, str]]:
     known_as=["argocd-source-lint:hpa-selfheal-conflict"],
 )
 def application_ignores_replicas(application: Resource, world: World) -> Iterator[Problem]:
-    """ignoreDifferences has /spec/replicas of each workload that an autoscaler scales."""
+    """ignoreDifferences has /spec/replicas of each workload that an autoscaler scales.
+
+    It is information as long as Git writes no replicas: nothing resets them yet.
+    """
     for _, index in synced(application, world):
-        for workload in _scaled(index):
-            if "/spec/replicas" not in ignored(application, workload):
+        for workload, written in _scaled(index):
+            covered = ignores(application, workload, "/spec/replicas")
+            if not covered and (written or self_heals(application)):
                 yield application.problem(
                     ("spec", "ignoreDifferences"),
                     f"/spec/replicas of {workload.id} is the autoscaler's",
                     f"add group: {workload.group}, kind: {workload.kind}, this jsonPointer",
+                    severity=None if written else Severity.info,
                 )
 
 
@@ -99,7 +112,7 @@ def application_ignores_traffic_split(application: Resource, world: World) -> It
     """ignoreDifferences has the hash of both Services and the weights of the route."""
     for _, index in synced(application, world):
         for resource, pointer in _split(index):
-            if pointer not in ignored(application, resource):
+            if not ignores(application, resource, pointer):
                 yield application.problem(
                     ("spec", "ignoreDifferences"),
                     f"{pointer} of {resource.id} is the rollout controller's",
@@ -116,6 +129,7 @@ def application_ignores_traffic_split(application: Resource, world: World) -> It
     ),
     references=[_SYNC + "#respect-ignore-difference-configs", _DIFFING],
     kinds=[APPLICATION],
+    known_as=["argocd-source-lint:hpa-selfheal-conflict"],
 )
 def application_respects_ignored(application: Resource) -> Iterator[Problem]:
     """With ignoreDifferences: RespectIgnoreDifferences=true, and ServerSideDiff=true."""
@@ -149,18 +163,9 @@ def application_ignores_scalars(application: Resource, world: World) -> Iterator
     for _, index in synced(application, world):
         for resource in index.resources:
             for pointer in sorted(ignored(application, resource)):
-                if isinstance(field(resource.content, *_steps(pointer)), (dict, list)):
+                if isinstance(field(resource.content, *steps(pointer)), (dict, list)):
                     yield application.problem(
                         ("spec", "ignoreDifferences"),
                         f"{pointer} of {resource.id} is not a single value",
                         "ignore the one value that a controller writes",
                     )
-
-
-def _steps(pointer: str) -> Path:
-    """Read a JSON pointer (RFC 6901); steps made of digits become list positions."""
-    parts = pointer.split("/")[1:]
-    return tuple(
-        int(part) if part.isdigit() else part.replace("~1", "/").replace("~0", "~")
-        for part in parts
-    )

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from gitops_policy.applications import (
     APPLICATION,
     PROJECT,
-    allowed,
     local_paths,
     project_of,
     sources,
     synced,
 )
-from gitops_policy.fields import entries, field, mapping, sequence, text
-from gitops_policy.kinds import is_cluster_scoped
+from gitops_policy.fields import entries, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
+from gitops_policy.project_scope import permits_destination, permits_source, refusal
 from gitops_policy.registry import rule
 from gitops_policy.world import World
 
@@ -114,31 +112,19 @@ def project_allows_source(application: Resource, world: World) -> Iterator[Probl
     if project is None:
         return
     for path, source in sources(application):
-        if not allowed(sequence(project.spec, "sourceRepos"), text(source, "repoURL")):
+        if not permits_source(project, text(source, "repoURL")):
             yield application.problem(
                 (*path, "repoURL"),
                 f"AppProject {project.name!r} does not allow {text(source, 'repoURL')}",
                 "add it to sourceRepos",
             )
     destination = mapping(application.spec, "destination")
-    if not _destination(project, destination, text(destination, "namespace")):
+    if not permits_destination(project, destination, text(destination, "namespace")):
         yield application.problem(
             ("spec", "destination"),
             f"AppProject {project.name!r} does not allow this destination",
             "add server and namespace to destinations",
         )
-
-
-def _destination(project: Resource, destination: dict[str, Any], namespace: str) -> bool:
-    return any(
-        allowed([text(item, "namespace")], namespace)
-        and (
-            allowed([text(item, "server")], text(destination, "server"))
-            if text(destination, "server")
-            else allowed([text(item, "name")], text(destination, "name"))
-        )
-        for _, item in entries(project.spec, "destinations")
-    )
 
 
 @rule(
@@ -159,7 +145,7 @@ def project_allows_render(application: Resource, world: World) -> Iterator[Probl
     seen = set()
     for _, index in synced(application, world):
         for resource in index.resources:
-            message = _refusal(project, destination, resource)
+            message = refusal(project, destination, resource)
             if message and message not in seen:
                 seen.add(message)
                 yield application.problem(
@@ -168,25 +154,3 @@ def project_allows_render(application: Resource, world: World) -> Iterator[Probl
                     f" of {paths[0][1]}: {message}",
                     "add it to the project, or move the object to another Application",
                 )
-
-
-def _refusal(project: Resource, destination: dict[str, Any], resource: Resource) -> str:
-    if is_cluster_scoped(resource.group, resource.kind):
-        kinds = sequence(project.spec, "clusterResourceWhitelist")
-        return "" if _listed(kinds, resource) else f"cluster-scoped kind {resource.group_kind}"
-    if not _destination(project, destination, resource.namespace):
-        return f"namespace {resource.namespace}"
-    if _listed(sequence(project.spec, "namespaceResourceBlacklist"), resource):
-        return f"kind {resource.group_kind} is on its blacklist"
-    kinds = field(project.spec, "namespaceResourceWhitelist")
-    fine = kinds is None or _listed(sequence(kinds), resource)
-    return "" if fine else f"kind {resource.group_kind}"
-
-
-def _listed(kinds: list[Any], resource: Resource) -> bool:
-    return any(
-        allowed([text(item, "group")], resource.group)
-        and allowed([text(item, "kind")], resource.kind)
-        and allowed([text(item, "name") or "*"], resource.name)
-        for item in kinds
-    )
