@@ -5,34 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gitops_policy.credentials import names_a_secret, token
 from gitops_policy.diff.changes import ABSENT
 from gitops_policy.fields import Path, field, text
 
 REDACTED = "(redacted)"
 
-_NAME = re.compile(
-    r"(^|[_.-])(password|passwd|passphrase|pwd|secret|token|credentials?|private[_.-]?key"
-    r"|api[_.-]?key|access[_.-]?key|secret[_.-]?key|auth|bearer|dsn|connection[_.-]?string)"
-    r"([_.-]?[0-9]*)$",
-    re.IGNORECASE,
-)
-_VALUE = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY"
-    r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"
-    r"|\bgh[pousr]_[A-Za-z0-9]{36}"
-    r"|\bgithub_pat_[A-Za-z0-9_]{22,}"
-    r"|\bglpat-[A-Za-z0-9_-]{20}"
-    r"|\bxox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|\bsk_live_[A-Za-z0-9]{16,}"
-    r"|\bAIza[0-9A-Za-z_-]{35}"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\."
-    r"|[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@"
-    r"|^--?[a-z0-9-]*(password|passwd|token|secret|api-?key|private-?key)=\S"
-)
-_LINE = re.compile(
-    r"""^(\s*["']?[\w.-]*(?:password|passwd|secret|token|api[_-]?key|private[_-]?key)["']?"""
-    r"""\s*[:=]\s*)\S.*$""",
-    re.IGNORECASE | re.MULTILINE,
+# `password: value` on a line of its own, and `--password=value` as an argument.
+_ASSIGNED = re.compile(
+    r"""^(\s*(?:-\s+)?["']?-{0,2}([A-Za-z_][\w.-]*)["']?\s*[:=]\s*)\S.*$""", re.M
 )
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # References say where a secret is, not what it is.
@@ -64,9 +45,9 @@ def _called_secret(content: Any, path: Path) -> bool:
     if _REFERENCES & set(path):
         return False
     if path and path[-1] == "value":
-        return bool(_NAME.search(text(field(content, *path[:-1]), "name")))
-    inside_data = path[:1] in (("data",), ("stringData",))
-    return inside_data and bool(_NAME.search(str(path[-1])))
+        return names_a_secret(text(field(content, *path[:-1]), "name"))
+    free_form = path[:1] in (("data",), ("stringData",)) or "valuesObject" in path
+    return free_form and names_a_secret(str(path[-1]))
 
 
 def _without_secrets(value: Any, name: Any) -> Any:
@@ -74,13 +55,26 @@ def _without_secrets(value: Any, name: Any) -> Any:
         if text(value, "kind") == "Secret":
             hidden = {k: REDACTED for k in ("data", "stringData") if k in value}
             value = {**value, **hidden}
-        if "value" in value and _NAME.search(text(value, "name")):
+        if "value" in value and names_a_secret(text(value, "name")):
             value = {**value, "value": REDACTED}
-        return {key: _without_secrets(item, key) for key, item in value.items()}
+        return {key: _item(key, item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_secrets(item, name) for item in value]
-    if name == _LAST_APPLIED or (isinstance(value, str) and _VALUE.search(value)):
+    if name == _LAST_APPLIED:
         return REDACTED
-    if isinstance(value, str) and "\n" in value:
-        return _LINE.sub(rf"\1{REDACTED}", value)
-    return value
+    return _text(value) if isinstance(value, str) else value
+
+
+def _item(key: Any, item: Any) -> Any:
+    hidden = isinstance(item, str) and key not in _REFERENCES and names_a_secret(str(key))
+    return REDACTED if hidden else _without_secrets(item, key)
+
+
+def _text(value: str) -> str:
+    if token(value):
+        return REDACTED
+    return _ASSIGNED.sub(_line, value) if "\n" in value or value.startswith("-") else value
+
+
+def _line(found: re.Match[str]) -> str:
+    return found[1] + REDACTED if names_a_secret(found[2]) else found[0]
