@@ -15,7 +15,11 @@ from gitops_policy.world import World
 TEMPLATE = "argoproj.io/AnalysisTemplate"
 CLUSTER_TEMPLATE = "argoproj.io/ClusterAnalysisTemplate"
 ARGUMENT = re.compile(r"\{\{\s*args\.([A-Za-z0-9_.-]+)\s*\}\}")
+# Stands for the value of an argument that only a run knows.
+UNKNOWN = "unknown_until_run"
 _LIKELY = ("1", "5m", "x")
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
+_BEHIND_BRACKET = re.compile(r"(?:[\[:]|\boffset\s+-?)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,24 @@ def substituted(template: Resource, value: object) -> Iterator[str]:
     known = {
         name: str(item["value"]) for name, item in declared(template).items() if "value" in item
     }
+    query = str(value)
+    yield _by_place(query, known)
     for guess in _LIKELY:
-        yield ARGUMENT.sub(partial(_value, known, guess), str(value))
+        yield ARGUMENT.sub(partial(_value, known, guess), query)
+
+
+def _by_place(query: str, known: Mapping[str, str]) -> str:
+    """Fill in what fits the place: text in quotes, a long time in brackets, else NaN."""
+    quoted = [found.span() for found in _QUOTED.finditer(query)]
+
+    def fill(match: re.Match[str]) -> str:
+        if match.group(1) in known:
+            return known[match.group(1)]
+        if any(start < match.start() < end for start, end in quoted):
+            return UNKNOWN
+        return "1d" if _BEHIND_BRACKET.search(query[: match.start()]) else "NaN"
+
+    return ARGUMENT.sub(fill, query)
 
 
 def _value(known: Mapping[str, str], guess: str, match: re.Match[str]) -> str:

@@ -61,6 +61,8 @@ def _case(path: Path) -> Case:
 def run_case(case: Case) -> Report:
     """Lint a case with its rule, and those that its settings name under `with`."""
     settings = {name: _typed(name, value) for name, value in case.settings.items()}
+    if "metrics" in settings:
+        settings["metrics"] = tuple(case.path.parent / name for name in settings["metrics"])
     with_rules = settings.pop("with", ())
     config = Config(only=(case.rule, *with_rules), **settings)
     root = case.path if case.path.is_dir() else case.path.parent

@@ -71,6 +71,14 @@ class Config:
         Mapping[str, Sequence[float]],
         "The bucket edges of each histogram whose edges are known.",
     ] = field(default_factory=lambda: EDGES)
+    metrics: Annotated[
+        tuple[Path, ...],
+        "What your services export: files as in `exporters/`, or saved answers of /metrics; unset:"
+        " every such file in policy-tests/metrics.",
+    ] = ()
+    scrape_seconds: Annotated[
+        int, "The seconds between two scrapes, where no monitor and no Prometheus says it."
+    ] = 15
     today: Annotated[date | None, "The day that decides what has expired.", COMMAND_ONLY] = None
 
     def __post_init__(self) -> None:
@@ -101,7 +109,7 @@ class Config:
         )
 
     def _named(self, names: Sequence[str], known: tuple[Rule, ...]) -> list[Rule]:
-        found = {rule.id for name in names for rule in _answering(name, known)}
+        found = {rule.id for name in names for rule in answering(name, known)}
         return [rule for rule in known if rule.id in found]
 
     def _runs(self, rule: Rule, levels: Mapping[str, str]) -> bool:
@@ -112,7 +120,7 @@ class Config:
         return rule.default or self.profile == "strict" or rule.id in levels
 
 
-def _answering(name: str, known: tuple[Rule, ...]) -> tuple[Rule, ...]:
+def answering(name: str, known: tuple[Rule, ...]) -> tuple[Rule, ...]:
     """Return the rules of this name; raises ConfigError, with what may have been meant."""
     found = named(name, known)
     if found:

@@ -18,10 +18,10 @@ EXPERIMENTAL = frozenset(
     " max_of min_of range sort_by_label sort_by_label_desc start start_timestamp step"
     " ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time".split()
 )
-_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
+QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
 # The parser overflows its stack on what nests by the thousand.
 _OPENS = re.compile(r"[(+*/%^<>=!-]|\b(?:and|or|unless|atan2)\b")
-_MOST_OPENED, _DEEPEST = 1000, 200
+_MOST_OPENED, _DEEPEST, _LONGEST_MATCH = 1000, 200, 200
 _CHILDREN = ("lhs", "rhs", "expr", "param", "vector_selector")
 
 
@@ -31,7 +31,7 @@ def parse(query: str) -> Node:
     import promql_parser
 
     text = _plain(query)
-    if len(_OPENS.findall(_QUOTED.sub('""', text))) > _MOST_OPENED:
+    if len(_OPENS.findall(QUOTED.sub('""', text))) > _MOST_OPENED:
         raise ValueError("it is too long to be read")
     tree = promql_parser.parse(text)
     for node in walk(tree):
@@ -42,7 +42,7 @@ def parse(query: str) -> Node:
 def _plain(query: str) -> str:
     """Write what the parser does not know in the way it does: raw strings, `1_000`."""
     parts, end = [], 0
-    for found in _QUOTED.finditer(query):
+    for found in QUOTED.finditer(query):
         parts += [_numbers(query[end : found.start()]), _string(found.group())]
         end = found.end()
     return "".join([*parts, _numbers(query[end:])])
@@ -134,6 +134,22 @@ def metric(selector: Node) -> str:
 def matchers(selector: Node) -> dict[str, tuple[str, str]]:
     """Return a selector's label matchers: label -> (operator, value)."""
     return {m.name: (str(m.op), m.value) for m in selector.matchers.matchers}
+
+
+def fits(pattern: str, value: str) -> bool:
+    """Say whether a regular expression of a matcher accepts a value; yes where that is unsure."""
+    if len(pattern) + len(value) > _LONGEST_MATCH:
+        return True
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except re.error:
+        return True
+
+
+def accepts(operator: str, wanted: str, value: str) -> bool:
+    """Say whether a matcher accepts the value of a label."""
+    hit = fits(wanted, value) if operator in (REGEXP, NOT_REGEXP) else wanted == value
+    return hit is (operator in (REGEXP, EQUAL))
 
 
 def calls(node: Node, *names: str) -> list[Node]:

@@ -1,0 +1,208 @@
+"""Where PromQL stands: alerts, recording rules, gates, triggers, dashboards, adapters."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitops_policy import promql
+from gitops_policy.analyses import (
+    CLUSTER_TEMPLATE,
+    TEMPLATE,
+    UNKNOWN,
+    prometheus_metrics,
+    substituted,
+)
+from gitops_policy.fields import Path, entries, mapping, text
+from gitops_policy.model import Resource
+from gitops_policy.world import World
+
+RULES = "monitoring.coreos.com/PrometheusRule"
+TRIGGERS = ("keda.sh/ScaledObject", "keda.sh/ScaledJob")
+CARRIERS = (RULES, TEMPLATE, CLUSTER_TEMPLATE, *TRIGGERS, "ConfigMap")
+# What Grafana puts in place of its own variables.
+_GRAFANA = (
+    (r"\$\{?__(?:rate_)?interval\}?|\$__auto", "5m"),
+    (r"\$\{?__range\}?", "1h"),
+    (r"\$\{?__(?:range|interval)_(?:s|ms)\}?", "300"),
+)
+_VARIABLE = re.compile(r"\$\{\w+(?::\w+)?\}|\$\w+|\[\[\w+\]\]")
+_BEHIND_BRACKET = re.compile(r"(?:[\[:]|\boffset\s+-?)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One expression that parses: where it stands, what it is for, and the item around it.
+
+    `purpose` is alert, record, gate, trigger or panel.
+    """
+
+    resource: Resource
+    path: Path
+    purpose: str
+    tree: promql.Node
+    item: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleItem:
+    """An alerting or recording rule with its path and its group."""
+
+    path: Path
+    content: dict[str, Any]
+    group: dict[str, Any]
+
+    @property
+    def alert(self) -> str:
+        """The alert's name; empty for a recording rule."""
+        return text(self.content, "alert")
+
+    @property
+    def record(self) -> str:
+        """The recorded metric; empty for an alert."""
+        return text(self.content, "record")
+
+    @property
+    def query(self) -> str:
+        """The expression; a number is written as one."""
+        value = self.content.get("expr", "")
+        return str(value) if isinstance(value, str | int | float) else ""
+
+    @property
+    def tree(self) -> promql.Node | None:
+        """The expression parsed; None where it does not parse."""
+        return tried(self.query)
+
+
+def rule_items(resource: Resource) -> Iterator[RuleItem]:
+    """Yield the rules of a PrometheusRule."""
+    for i, group in entries(resource.spec, "groups"):
+        for j, item in entries(group, "rules"):
+            yield RuleItem(("spec", "groups", i, "rules", j), item, group)
+
+
+def tried(query: str) -> promql.Node | None:
+    """Parse a query; None where it does not parse."""
+    try:
+        return promql.parse(query)
+    except ValueError:
+        return None
+
+
+def expressions(resource: Resource) -> list[Expression]:
+    """Return the expressions of an object that parse."""
+    if resource.group_kind == RULES:
+        return [
+            Expression(
+                resource,
+                (*item.path, "expr"),
+                "alert" if item.alert else "record",
+                tree,
+                item.content,
+            )
+            for item in rule_items(resource)
+            if (tree := item.tree) is not None
+        ]
+    if resource.group_kind in (TEMPLATE, CLUSTER_TEMPLATE):
+        return list(_gates(resource))
+    if resource.group_kind in TRIGGERS:
+        return list(_triggers(resource))
+    return list(_panels(resource)) if resource.group_kind == "ConfigMap" else []
+
+
+def everywhere(world: World) -> Iterator[Expression]:
+    """Yield every expression of a build that parses."""
+    for resource in world.index.of_kind(*CARRIERS):
+        yield from expressions(resource)
+
+
+def _gates(template: Resource) -> Iterator[Expression]:
+    for path, metric in prometheus_metrics(template):
+        tree = gate(template, text(metric, "provider", "prometheus", "query"))
+        if tree is not None:
+            place = (*path, "provider", "prometheus", "query")
+            yield Expression(template, place, "gate", tree, metric)
+
+
+def gate(template: Resource, query: str) -> promql.Node | None:
+    """Return the first variant of a template's query that parses, None if none does."""
+    for variant in substituted(template, query):
+        tree = tried(variant)
+        if tree is not None:
+            return tree
+    return None
+
+
+def _triggers(scaler: Resource) -> Iterator[Expression]:
+    for i, trigger in entries(scaler.spec, "triggers"):
+        if text(trigger, "type") == "prometheus":
+            tree = tried(text(trigger, "metadata", "query"))
+            if tree is not None:
+                path = ("spec", "triggers", i, "metadata", "query")
+                yield Expression(scaler, path, "trigger", tree, trigger)
+
+
+def _panels(config_map: Resource) -> Iterator[Expression]:
+    for key, value in mapping(config_map.content, "data").items():
+        if not isinstance(value, str) or not value.lstrip().startswith("{"):
+            continue
+        if '"panels"' not in value and '"templating"' not in value:
+            continue
+        try:
+            dashboard = json.loads(value)
+        except (ValueError, RecursionError):
+            continue
+        for query in dashboard_queries(dashboard):
+            tree = tried(_without_variables(query))
+            if tree is not None:
+                yield Expression(config_map, ("data", str(key)), "panel", tree)
+
+
+def dashboard_queries(value: object) -> Iterator[str]:
+    """Yield the PromQL of a Grafana dashboard: of its panels, variables and annotations."""
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, dict):
+            if isinstance(query := current.get("expr"), str):
+                yield query
+            if current.get("type") == "query" and (found := _variable_query(current)):
+                yield found
+            waiting += current.values()
+        elif isinstance(current, list):
+            waiting += current
+
+
+def _variable_query(variable: dict[str, Any]) -> str:
+    query = variable.get("query")
+    query = text(query, "query") if isinstance(query, dict) else query
+    if not isinstance(query, str):
+        return ""
+    found = re.fullmatch(r"\s*(?:label_values|query_result)\((.*)\)\s*", query, re.DOTALL)
+    if not found:
+        return ""
+    inner = found.group(1).strip()
+    if query.lstrip().startswith("query_result"):
+        return inner
+    return inner.rpartition(",")[0].strip()
+
+
+def _without_variables(query: str) -> str:
+    for pattern, value in _GRAFANA:
+        query = re.sub(pattern, value, query)
+    parts, end = [], 0
+    for found in promql.QUOTED.finditer(query):
+        parts += [_bare_variables(query[end : found.start()])]
+        parts.append(_VARIABLE.sub(UNKNOWN, found.group()))
+        end = found.end()
+    return "".join([*parts, _bare_variables(query[end:])])
+
+
+def _bare_variables(code: str) -> str:
+    def value(found: re.Match[str]) -> str:
+        return "5m" if _BEHIND_BRACKET.search(code[: found.start()]) else UNKNOWN
+
+    return _VARIABLE.sub(value, code)

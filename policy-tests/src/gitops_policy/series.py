@@ -1,0 +1,144 @@
+"""What a build knows of the series that a query selects: their type and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from weakref import WeakKeyDictionary
+
+from gitops_policy import promql
+from gitops_policy.analyses import UNKNOWN
+from gitops_policy.expressions import RULES, Expression, RuleItem, rule_items
+from gitops_policy.fields import mapping
+from gitops_policy.metrics import Contract, Metric, Values, contract
+from gitops_policy.result_labels import ANY, Labels, Source, matched, result_labels
+from gitops_policy.scraping import MONITORS, POD_MONITOR, USUAL_LABELS, Endpoint, endpoints
+from gitops_policy.world import World
+
+_NO_LABEL = frozenset({"le", "quantile"})
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """The metric contract, the recorded metrics and the scraped endpoints of one build."""
+
+    contract: Contract
+    recorded: Mapping[str, tuple[RuleItem, ...]]
+    scraped: tuple[Endpoint, ...]
+
+    def metric(self, name: str) -> Metric | None:
+        """Return the exported metric of this name."""
+        return self.contract.series(name)
+
+    def exists(self, name: str) -> bool:
+        """Say whether somebody exports or records a metric, as far as that can be known."""
+        if not self.contract.complete or not name or UNKNOWN in name:
+            return True
+        return name in self.recorded or self.contract.series(name) is not None
+
+    def type(self, name: str) -> str | None:
+        """Return the type of a series: counter, gauge, histogram, summary; None if not known."""
+        if name in self.recorded:
+            return "recorded"
+        found = self.contract.series(name)
+        return found.type if found else None
+
+    def values(self, name: str) -> Mapping[str, Values]:
+        """Return the values that the labels of an exported metric can have."""
+        found = self.contract.series(name)
+        if found is None or not found.own or name in self.recorded:
+            return found.labels or {} if found and name not in self.recorded else {}
+        lost = {label for label in found.labels or {} if self.renamed(label)}
+        return {label: v for label, v in (found.labels or {}).items() if label not in lost}
+
+    def renamed(self, label: str) -> bool:
+        """Say whether every scrape of this build takes a label of the exporter for itself."""
+        return bool(self.scraped) and all(
+            not endpoint.honors_labels and label in endpoint.target_labels[0]
+            for endpoint in self.scraped
+        )
+
+    def labels(self, selector: promql.Node, seen: frozenset[str] = frozenset()) -> Labels:
+        """Return the labels of the series that a selector finds."""
+        name = promql.metric(selector)
+        own = self._recorded(name, seen) or self._exported(name) or ANY
+        wanted = matched(selector)
+        sure = own.sure | frozenset(label for label in wanted.sure if own.may(label))
+        return Labels(
+            sure - wanted.gone,
+            (own.possible | sure) - wanted.gone,
+            own.is_open,
+            own.gone | wanted.gone,
+        )
+
+    def _recorded(self, name: str, seen: frozenset[str]) -> Labels | None:
+        if name not in self.recorded or name in seen:
+            return None
+        found = None
+        for item in self.recorded[name]:
+            if item.tree is None:
+                return ANY
+            made = result_labels(item.tree, partial(self.labels, seen=seen | {name}))
+            made = made.adding(map(str, mapping(item.content, "labels")), sure=True)
+            found = made if found is None else found.union(made)
+        return found
+
+    def _exported(self, name: str) -> Labels | None:
+        found = self.contract.series(name)
+        if found is None or found.labels is None or not self.contract.complete:
+            return None
+        exporter = set(found.labels)
+        if any(label.endswith("*") for label in exporter):
+            return None
+        exporter |= {f"exported_{label}" for label in exporter & USUAL_LABELS}
+        if not found.own:
+            return Labels(frozenset(), frozenset(exporter | USUAL_LABELS))
+        return self._own(frozenset(found.labels))
+
+    def _own(self, exporter: frozenset[str]) -> Labels | None:
+        if not self.scraped:
+            return None
+        sides = [_stored(exporter, endpoint) for endpoint in self.scraped]
+        made = sides[0]
+        for other in sides[1:]:
+            made = made.union(other)
+        return made
+
+
+def _stored(exporter: frozenset[str], endpoint: Endpoint) -> Labels:
+    """Return the labels of a series as one endpoint's scrape stores it."""
+    target, target_open = endpoint.target_labels
+    written, written_open = endpoint.stored_labels
+    own = exporter
+    if not endpoint.honors_labels:
+        own = frozenset(f"exported_{label}" if label in target else label for label in exporter)
+    sure = (own - _NO_LABEL) | (target & {"namespace", "job", "instance"})
+    sure |= {"pod"} & target if endpoint.monitor.group_kind == POD_MONITOR else set()
+    return Labels(sure, own | target | written, target_open or written_open)
+
+
+_KNOWN: WeakKeyDictionary[World, Knowledge] = WeakKeyDictionary()
+
+
+def known(world: World) -> Knowledge:
+    """Return what a build knows of series."""
+    if world not in _KNOWN:
+        recorded: dict[str, tuple[RuleItem, ...]] = {}
+        for resource in world.index.of_kind(RULES):
+            for item in rule_items(resource):
+                if item.record:
+                    recorded[item.record] = (*recorded.get(item.record, ()), item)
+        scraped = tuple(e for m in world.index.of_kind(*MONITORS) for e in endpoints(m))
+        _KNOWN[world] = Knowledge(contract(world), recorded, scraped)
+    return _KNOWN[world]
+
+
+def source(world: World) -> Source:
+    """Return what tells the labels of a selector in this build."""
+    return known(world).labels
+
+
+def result(expression: Expression, world: World) -> Labels:
+    """Return the labels of an expression's result."""
+    return result_labels(expression.tree, source(world))
