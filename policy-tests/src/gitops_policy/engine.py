@@ -1,9 +1,12 @@
-"""Running the rules over one build."""
+"""Running the rules over one build, as a whole or in parts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from gitops_policy.build import Build
 from gitops_policy.config import Config
@@ -14,6 +17,9 @@ from gitops_policy.origins import origin_of
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import BUILD, CONTAINERS, EVERY, EXEMPTIONS, PODS, Rule
 from gitops_policy.world import Workspace, World
+
+SLICE = 200
+Said = TypeVar("Said", Finding, RuleError)
 
 
 def lint(
@@ -27,38 +33,93 @@ def lint(
     `documents` are plain dicts, Documents with their origin, or a Build. A rule that crashes is
     reported in `errors` and the others still run. Raises ConfigError for an unknown rule name.
     """
-    settings = config or Config()
     build = documents if isinstance(documents, Build) else Build(tuple(map(_document, documents)))
-    world = World(build, settings, workspace)
-    run = _Run(world)
-    selected = settings.selected()
-    for rule in selected:
-        if rule.kinds != EXEMPTIONS:
-            run.rule(rule)
-    run.findings, exempted = apply_exemptions(world.exemptions, run.findings, world.today)
-    for rule in selected:
-        if rule.kinds == EXEMPTIONS:
-            run.rule(rule)
-    return Report(_ordered(run.findings), tuple(exempted), run.evaluated, tuple(run.errors))
+    evaluation = Evaluation(build, config or Config(), workspace)
+    return evaluation.report(map(evaluation.run, evaluation.parts()))
 
 
 def _document(item: Document | dict[str, Any]) -> Document:
     return item if isinstance(item, Document) else Document(item)
 
 
-class _Run:
-    """Collects what the rules say about one world."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A share of the work: the rules on a slice of the objects, or one rule on the whole build."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.findings: list[Finding] = []
-        self.errors: list[RuleError] = []
-        self.evaluated: dict[str, int] = {}
+    start: int = 0
+    stop: int = 0
+    rule: int | None = None
 
-    def rule(self, rule: Rule) -> None:
-        """Call a rule with each of its subjects; a crash becomes an error of this rule."""
-        seen = set()
-        for subject in subjects(rule, self.world):
+
+@dataclass(slots=True)
+class Outcome:
+    """What the rules said in one part; each finding and error with its rule's position."""
+
+    findings: list[tuple[int, Finding]] = field(default_factory=list)
+    errors: list[tuple[int, RuleError]] = field(default_factory=list)
+    evaluated: Counter[int] = field(default_factory=Counter)
+
+    def add(self, other: Outcome) -> None:
+        """Append what another part says."""
+        self.findings += other.findings
+        self.errors += other.errors
+        self.evaluated.update(other.evaluated)
+
+
+class Evaluation:
+    """The selected rules and one build; parts run in any order and in any process."""
+
+    def __init__(self, build: Build, config: Config, workspace: Workspace | None) -> None:
+        self.world = World(build, config, workspace)
+        self.rules = config.selected()
+
+    def __reduce__(self) -> tuple[type[Evaluation], tuple[Build, Config, Workspace | None]]:
+        return Evaluation, (self.world.build, self.world.config, self.world.workspace)
+
+    def parts(self) -> list[Part]:
+        """Return the shares of the work, the same ones however many processes there are."""
+        whole = [Part(rule=i) for i, rule in enumerate(self.rules) if rule.kinds == BUILD]
+        number = len(self.world.index.resources)
+        return whole + [Part(i, min(i + SLICE, number)) for i in range(0, number, SLICE)]
+
+    def run(self, part: Part) -> Outcome:
+        """Call the rules of one part; a crash becomes an error of its rule."""
+        outcome = Outcome()
+        if part.rule is not None:
+            self._call(part.rule, [self.world], outcome)
+            return outcome
+        subjects = _Subjects(self.world, self.world.index.resources[part.start : part.stop])
+        for position, rule in enumerate(self.rules):
+            self._call(position, subjects.of(rule), outcome)
+        return outcome
+
+    def describe(self, part: Part) -> tuple[str, str]:
+        """Return rule and subject of a part, for the error when it gets lost."""
+        if part.rule is not None:
+            return self.rules[part.rule].id, "the build"
+        return "all-rules", f"objects {part.start + 1} to {part.stop}"
+
+    def report(self, outcomes: Iterable[Outcome]) -> Report:
+        """Put the outcomes of all parts together, in the order of the parts."""
+        total = Outcome()
+        for outcome in outcomes:
+            total.add(outcome)
+        world, found = self.world, _by_rule(total.findings)
+        kept, exempted = apply_exemptions(world.exemptions, found, world.today)
+        last = Outcome()
+        for position, rule in enumerate(self.rules):
+            if rule.kinds == EXEMPTIONS:
+                self._call(position, world.exemptions, last)
+        evaluated = total.evaluated + last.evaluated
+        counts = {rule.id: evaluated[position] for position, rule in enumerate(self.rules)}
+        errors = _by_rule(total.errors + last.errors)
+        return Report(
+            _ordered(kept + _by_rule(last.findings)), tuple(exempted), counts, tuple(errors)
+        )
+
+    def _call(self, position: int, subjects: Iterable[Any], outcome: Outcome) -> None:
+        rule, seen = self.rules[position], set()
+        for subject in subjects:
             resource = _resource(subject)
             seen.add(id(resource or subject))
             try:
@@ -66,32 +127,35 @@ class _Run:
             except Exception as error:
                 shown = f"{type(error).__name__}: {error}"
                 identity = resource.id if resource else None
-                self.errors.append(RuleError(rule.id, shown, identity))
+                outcome.errors.append((position, RuleError(rule.id, shown, identity)))
             else:
-                self.findings += [_finding(rule, problem, self.world) for problem in problems]
-        self.evaluated[rule.id] = len(seen)
+                outcome.findings += [
+                    (position, _finding(rule, problem, self.world)) for problem in problems
+                ]
+        outcome.evaluated[position] += len(seen)
+
+
+class _Subjects:
+    """What the rules look at in a slice of the objects, each kind of subject gathered once."""
+
+    def __init__(self, world: World, resources: list[Resource]) -> None:
+        pods = [pod for resource in resources for pod in world.templates_in(resource)]
+        containers = [container for pod in pods for container in pod.containers]
+        self.named: dict[str, list[Any]] = {EVERY: resources, PODS: pods, CONTAINERS: containers}
+        self.by_kind: dict[str, list[Resource]] = defaultdict(list)
+        for resource in resources:
+            self.by_kind[resource.group_kind].append(resource)
+
+    def of(self, rule: Rule) -> list[Any]:
+        if isinstance(rule.kinds, str):
+            return self.named.get(rule.kinds, [])
+        return [resource for kind in rule.kinds for resource in self.by_kind.get(kind, ())]
 
 
 def _resource(subject: object) -> Resource | None:
     if isinstance(subject, Resource):
         return subject
     return subject.resource if isinstance(subject, Pod | Container | Exemption) else None
-
-
-def subjects(rule: Rule, world: World) -> Iterator[Any]:
-    """Yield what the rule's check is called with."""
-    if rule.kinds == BUILD:
-        yield world
-    elif rule.kinds == EVERY:
-        yield from world.index.resources
-    elif rule.kinds == PODS:
-        yield from world.pods
-    elif rule.kinds == EXEMPTIONS:
-        yield from world.exemptions
-    elif rule.kinds == CONTAINERS:
-        yield from world.containers
-    else:
-        yield from world.index.of_kind(*rule.kinds)
 
 
 def _finding(rule: Rule, problem: Problem, world: World) -> Finding:
@@ -106,6 +170,10 @@ def _finding(rule: Rule, problem: Problem, world: World) -> Finding:
         origin=problem.origin or origin_of(world.build, resource, problem.path),
         container=problem.container,
     )
+
+
+def _by_rule(said: list[tuple[int, Said]]) -> list[Said]:
+    return [what for _, what in sorted(said, key=itemgetter(0))]
 
 
 def _ordered(findings: list[Finding]) -> tuple[Finding, ...]:

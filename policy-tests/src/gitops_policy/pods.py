@@ -130,18 +130,25 @@ def pods(resource: Resource) -> list[Pod]:
     return [Pod(resource, path, template) for path, template in _expand(resource.content, where)]
 
 
-def pods_of(resource: Resource, index: Index) -> list[Pod]:
-    """Return the templates of the pods this object runs; a Rollout's workloadRef is followed."""
-    own = pods(resource)
-    if own or resource.group_kind != "argoproj.io/Rollout":
-        return own
+def carrier_of(resource: Resource, index: Index) -> Resource | None:
+    """Return the object that holds the template of the pods this object runs.
+
+    It is the object itself, or what a Rollout's workloadRef refers to, None where that is missing.
+    """
     reference = mapping(resource.spec, "workloadRef")
+    if not reference or resource.group_kind != "argoproj.io/Rollout" or pods(resource):
+        return resource
     group = text(reference, "apiVersion").rpartition("/")[0]
     kind = text(reference, "kind")
-    target = index.get(
+    return index.get(
         f"{group}/{kind}" if group else kind, resource.namespace, text(reference, "name")
     )
-    return pods(target) if target else []
+
+
+def pods_of(resource: Resource, index: Index) -> list[Pod]:
+    """Return the templates of the pods this object runs; a Rollout's workloadRef is followed."""
+    carrier = carrier_of(resource, index)
+    return pods(carrier) if carrier else []
 
 
 def _expand(value: object, where: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

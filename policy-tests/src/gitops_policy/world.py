@@ -12,7 +12,7 @@ from gitops_policy.config import Config
 from gitops_policy.exemptions import LEDGER, Exemption, find_exemptions
 from gitops_policy.kustomization import RenderError
 from gitops_policy.model import Index, Resource
-from gitops_policy.pods import Container, Pod, pods, pods_of
+from gitops_policy.pods import Container, Pod, carrier_of, pods
 
 
 class Workspace:
@@ -80,9 +80,18 @@ class World:
         return find_exemptions(self.index, self.config.exemptions or beside)
 
     @cached_property
+    def _carried(self) -> dict[Resource, list[Pod]]:
+        found = {resource: pods(resource) for resource in self.index.resources}
+        return {resource: templates for resource, templates in found.items() if templates}
+
+    def templates_in(self, resource: Resource) -> list[Pod]:
+        """Return the pod templates that stand in an object of the build."""
+        return self._carried.get(resource, [])
+
+    @cached_property
     def pods(self) -> list[Pod]:
         """Every pod template of the build, each once."""
-        return [pod for resource in self.index.resources for pod in pods(resource)]
+        return [pod for templates in self._carried.values() for pod in templates]
 
     @cached_property
     def containers(self) -> list[Container]:
@@ -91,4 +100,7 @@ class World:
 
     def pods_of(self, resource: Resource) -> list[Pod]:
         """Return the pods an object runs; a Rollout's workloadRef is followed."""
-        return pods_of(resource, self.index)
+        carrier = carrier_of(resource, self.index)
+        if carrier is None:
+            return []
+        return self._carried[carrier] if carrier in self._carried else pods(carrier)
