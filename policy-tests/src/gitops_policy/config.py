@@ -67,6 +67,29 @@ class Config:
         tuple[str, ...], "The variables that tell a server how many seconds it takes to stop."
     ] = ("DRAIN_SECONDS", "SHUTDOWN_SECONDS")
     shutdown_margin: Annotated[int, "The seconds of grace left when a server has stopped."] = 5
+    resource_ranges: Annotated[
+        Mapping[str, Sequence[str]],
+        "The lowest and the highest amount of a request or limit, as requests.cpu: [10m, 4].",
+    ] = field(default_factory=dict)
+    limit_request_ratio: Annotated[float, "How many times its request a limit may be."] = 2
+    priority_classes: Annotated[
+        tuple[str, ...], "The PriorityClasses that pods may have besides Kubernetes' own."
+    ] = ()
+    probe_commands: Annotated[
+        tuple[str, ...], "The programs that probes may run; unset: all but jcmd, ls and ps."
+    ] = ()
+    required_labels: Annotated[
+        tuple[str, ...], "The labels that every object carries, as KEY or KEY=PATTERN."
+    ] = ()
+    required_annotations: Annotated[
+        tuple[str, ...], "The annotations that every object carries, as KEY or KEY=PATTERN."
+    ] = ()
+    volume_claim_annotations: Annotated[
+        tuple[str, ...], "The annotations that a StatefulSet's volume claims carry."
+    ] = ()
+    storage_classes: Annotated[
+        tuple[str, ...], "The StorageClasses that volume claims may name."
+    ] = ()
     histogram_edges: Annotated[
         Mapping[str, Sequence[float]],
         "The bucket edges of each histogram whose edges are known.",
