@@ -10,8 +10,8 @@ import pytest
 from gitops_policy import Config, cli
 from gitops_policy.findings import Report, RuleError
 from gitops_policy.model import Problem
-from gitops_policy.output import Text
 from gitops_policy.registry import _RULES, BUILD, rule
+from gitops_policy.reports import Outcome, write
 from gitops_policy.runs import check
 
 GOOD = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
@@ -46,7 +46,8 @@ def test_a_finding_exits_1_and_shows_fix_and_line(manifest, capsys) -> None:
     path = manifest(BAD)
     run(path, *ONLY, code=1)
     out = capsys.readouterr().out
-    assert "privileged-container  Pod default/a" in out
+    assert "error    privileged-container" in out
+    assert "Pod default/a  /spec/containers/0/securityContext/privileged" in out
     assert "fix: remove `privileged: true`" in out
     assert "manifest.yaml:10" in out
     assert "\x1b[" not in out
@@ -226,7 +227,7 @@ def test_a_closed_pipe_is_no_traceback(manifest) -> None:
 
 def test_a_report_of_errors_has_their_rule(capsys) -> None:
     assert Report(errors=(RuleError("x", "boom"),)).as_json()["errors"] == [
-        {"rule": "x", "resource": None, "message": "boom"}
+        {"rule": "x", "resource": None, "message": "boom", "origin": None}
     ]
 
 
@@ -263,7 +264,7 @@ def test_exempted_findings_are_shown_with_their_owner(manifest, capsys) -> None:
     path = manifest(BAD.replace("spec:", note + "spec:"))
     config = Config(only=("privileged-container",), today=date(2026, 11, 21))
     reports, failures = check([str(path)], config)
-    text = Text(colour=False).render(reports)
+    text = write(Outcome(reports), "text")
     assert not failures
     assert (
         "exempted  privileged-container  Pod default/a: driver (platform, until 2026-12-01)" in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -25,7 +25,7 @@ class Exemption:
     """One exemption as it was written; empty strings for what is missing.
 
     `until` is None where it is no date; `strange` holds keys that mean nothing; `used` turns true
-    with the first finding it covers.
+    with the first finding it covers. `absent` says that its object is in nothing that was linted.
     """
 
     rule: str
@@ -38,6 +38,7 @@ class Exemption:
     strange: tuple[str, ...] = ()
     origin: Origin | None = None
     used: bool = field(default=False, compare=False)
+    absent: bool = False
 
     def problem(self, message: str, fix: str) -> Problem:
         """Describe what is wrong with the exemption, at the place where it stands."""
@@ -115,19 +116,44 @@ def _date(value: str) -> date | None:
 
 def _ledger(path: Path, index: Index) -> Iterator[Exemption]:
     by_name = {(r.kind, r.namespace, r.name): r for r in index.resources}
+    for line in read_ledger(path):
+        resource = by_name.get((line.kind, line.namespace, line.name))
+        if resource:
+            yield line.on(resource)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """One entry of the ledger: the object it names, what it says, and where it stands."""
+
+    rule: str
+    kind: str
+    namespace: str
+    name: str
+    settings: Mapping[str, str]
+    origin: Origin
+
+    def on(self, resource: Resource) -> Exemption:
+        """Return the exemption of this object."""
+        exemption = _exemption(self.rule, resource, (), dict(self.settings))
+        return replace(exemption, origin=self.origin)
+
+
+def read_ledger(path: Path) -> Iterator[LedgerLine]:
+    """Yield the entries of a ledger.
+
+    Raises ManifestError where it is not a list of exemptions.
+    """
     for source in read_file(path, shown(path)):
         if source.content is None:
             continue
         if not isinstance(source.content, list):
             raise ManifestError("is not a list of exemptions", source.file, source.line())
         for position, entry in enumerate(source.content):
-            kind, namespace, name = _identity(entry, source, position)
-            resource = by_name.get((kind, namespace, name))
-            if resource:
-                settings = {k: str(v) for k, v in entry.items() if k not in ("rule", "resource")}
-                exemption = _exemption(text(entry, "rule"), resource, (), settings)
-                origin = Origin(None, source.file, source.line((position,)))
-                yield replace(exemption, origin=origin)
+            identity = _identity(entry, source, position)
+            settings = {k: str(v) for k, v in entry.items() if k not in ("rule", "resource")}
+            origin = Origin(None, source.file, source.line((position,)))
+            yield LedgerLine(text(entry, "rule"), *identity, settings, origin)
 
 
 def _identity(entry: object, source: Source, position: int) -> tuple[str, str, str]:
@@ -150,7 +176,8 @@ def apply_exemptions(
             exemption.used = True
         if covering:
             first = covering[0]
-            exempted.append(Exempted(finding, first.owner, str(first.until), first.reason))
+            said = (first.owner, str(first.until), first.reason)
+            exempted.append(Exempted(finding, *said, first.origin))
         else:
             kept.append(finding)
     return kept, exempted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -27,6 +27,10 @@ class Origin:
     def __str__(self) -> str:
         place = self.file or self.overlay or "(standard input)"
         return f"{place}:{self.line}" if self.line else place
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the place in the JSON shape of the report."""
+        return {"overlay": self.overlay, "file": self.file, "line": self.line}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,6 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """Return the finding in the JSON shape of the report."""
-        origin = self.origin
         return {
             "rule": self.rule,
             "severity": self.severity.name,
@@ -75,20 +78,19 @@ class Finding:
             "pointer": self.pointer,
             "message": self.message,
             "fix": self.fix,
-            "origin": None
-            if origin is None
-            else {"overlay": origin.overlay, "file": origin.file, "line": origin.line},
+            "origin": self.origin.as_json() if self.origin else None,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Exempted:
-    """A finding that somebody answers for until a date."""
+    """A finding that somebody answers for until a date; `origin` is the line of the ledger."""
 
     finding: Finding
     owner: str
     until: str
     reason: str
+    origin: Origin | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the finding with who exempted it, until when and why."""
@@ -111,6 +113,7 @@ class RuleError:
             "rule": self.rule,
             "resource": self.resource.as_json() if self.resource else None,
             "message": self.message,
+            "origin": self.origin.as_json() if self.origin else None,
         }
 
 
@@ -140,16 +143,14 @@ class Report:
 
 def merge(reports: Iterable[Report]) -> Report:
     """Return one report with everything that several reports hold."""
-    merged = Report()
-    for report in reports:
-        counts = dict(merged.evaluated)
+    several = tuple(reports)
+    evaluated: dict[str, int] = {}
+    for report in several:
         for rule, number in report.evaluated.items():
-            counts[rule] = counts.get(rule, 0) + number
-        merged = replace(
-            merged,
-            findings=merged.findings + report.findings,
-            exempted=merged.exempted + report.exempted,
-            evaluated=counts,
-            errors=merged.errors + report.errors,
-        )
-    return merged
+            evaluated[rule] = evaluated.get(rule, 0) + number
+    return Report(
+        findings=tuple(finding for report in several for finding in report.findings),
+        exempted=tuple(item for report in several for item in report.exempted),
+        evaluated=evaluated,
+        errors=tuple(error for report in several for error in report.errors),
+    )

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from gitops_policy.exemptions import Exemption
 from gitops_policy.model import Problem
-from gitops_policy.registry import EXEMPTIONS, rule, rules
+from gitops_policy.registry import EXEMPTIONS, close_to, rule, rules
 from gitops_policy.world import World
 
 _LONGEST = timedelta(days=180)
@@ -29,8 +29,11 @@ def exemption_complete(exemption: Exemption, world: World) -> Iterator[Problem]:
         yield exemption.problem(f"{' and '.join(missing)} missing or malformed", _FORM)
     if exemption.strange:
         yield exemption.problem(f"unknown settings {', '.join(exemption.strange)}", _FORM)
-    if not any(known.id == exemption.rule for known in rules(*world.config.rules)):
-        yield exemption.problem("there is no such rule", "see the rule's id in the finding")
+    known = rules(*world.config.rules)
+    if not any(one.id == exemption.rule for one in known):
+        close = close_to(exemption.rule, known)
+        meant = f"did you mean {', '.join(close)}?" if close else "see the rule's id in the finding"
+        yield exemption.problem("there is no such rule", meant)
     if exemption.until and exemption.until - world.today > _LONGEST:
         yield exemption.problem(
             f"{exemption.until} is more than {_LONGEST.days} days ahead", "choose an earlier end"
@@ -65,4 +68,5 @@ def exemption_unused(exemption: Exemption, world: World) -> Iterator[Problem]:
     """A valid exemption covers at least one finding of its rule, if that rule ran."""
     ran = any(known.id == exemption.rule for known in world.config.selected())
     if ran and exemption.holds(world.today) and not exemption.used:
-        yield exemption.problem("nothing to exempt", "remove it")
+        said = "no such object in all that was linted" if exemption.absent else "nothing to exempt"
+        yield exemption.problem(said, "remove it")

@@ -1,0 +1,42 @@
+"""What a rule says of itself, in words: what it looks at, when it runs, where its cases are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gitops_policy.registry import BUILD, CONTAINERS, EVERY, EXEMPTIONS, PODS, Rule
+
+_SUBJECTS = {
+    PODS: "the pod template of every object that carries one",
+    CONTAINERS: "every container, init and ephemeral ones too, of every object that carries pods",
+    EVERY: "every object",
+    BUILD: "the build as a whole",
+    EXEMPTIONS: "every exemption",
+}
+_CASES = Path(__file__).parents[2] / "cases"
+
+
+def looks_at(rule: Rule) -> str:
+    """Say what the rule is asked about."""
+    return _SUBJECTS[rule.kinds] if isinstance(rule.kinds, str) else ", ".join(rule.kinds)
+
+
+def profiles(rule: Rule) -> tuple[str, ...]:
+    """Return the profiles that the rule runs in."""
+    baseline, restricted = "pss:baseline" in rule.known_as, "pss:restricted" in rule.known_as
+    runs = {
+        "recommended": rule.default,
+        "strict": True,
+        "pss-baseline": baseline,
+        "pss-restricted": baseline or restricted,
+    }
+    return tuple(name for name, yes in runs.items() if yes)
+
+
+def example(rule: Rule, outcome: str) -> Path | None:
+    """Return the shortest case file of the rule, `pass` or `fail`; None where none is at hand."""
+    module = sys.modules.get(rule.module)
+    beside = Path(module.__file__).parent / "cases" if module and module.__file__ else _CASES
+    files = [f for folder in (_CASES, beside) for f in (folder / rule.id).glob(f"{outcome}-*.yaml")]
+    return min(files, key=lambda file: (file.stat().st_size, file.name), default=None)
