@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ class Build:
     path: Path | None = None
     tree: Tree = field(default_factory=Tree)
     namespace: str = "default"
+
+    @cached_property
+    def declared(self) -> dict[tuple[str, str, str], list[Source]]:
+        """The documents behind the build by apiVersion, kind and name, in the order of the tree."""
+        found: dict[tuple[str, str, str], list[Source]] = {}
+        for source in self.tree.sources:
+            content = source.content
+            name = text(content, "metadata", "name")
+            key = (text(content, "apiVersion"), text(content, "kind"), name)
+            found.setdefault(key, []).append(source)
+        return found
 
     def __iter__(self) -> Iterator[Document]:
         return iter(self.documents)

@@ -45,7 +45,10 @@ class Problem:
 
 
 class Resource:
-    """One Kubernetes object of a build."""
+    """One Kubernetes object of a build.
+
+    `group_kind` is `group/Kind`, or `Kind` alone for the core group.
+    """
 
     def __init__(self, content: Manifest, namespace: str, origin: Origin | None = None) -> None:
         self.content = content
@@ -57,11 +60,7 @@ class Resource:
         self.name = text(metadata, "name") or text(metadata, "generateName")
         scoped = is_cluster_scoped(self.group, self.kind)
         self.namespace = "" if scoped else text(metadata, "namespace") or namespace
-
-    @property
-    def group_kind(self) -> str:
-        """`group/Kind`, or `Kind` alone for the core group."""
-        return f"{self.group}/{self.kind}" if self.group else self.kind
+        self.group_kind = f"{self.group}/{self.kind}" if self.group else self.kind
 
     @property
     def id(self) -> ResourceId:
@@ -118,6 +117,17 @@ class Index:
     def of_kind(self, *group_kinds: str) -> list[Resource]:
         """Return the objects of these kinds (`apps/Deployment`, `Service`)."""
         return [r for name in group_kinds for r in self._by_kind.get(name, ())]
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str], list[Resource]]:
+        found: dict[tuple[str, str], list[Resource]] = defaultdict(list)
+        for resource in self.resources:
+            found[resource.group_kind, resource.namespace].append(resource)
+        return found
+
+    def in_namespace(self, namespace: str, *group_kinds: str) -> list[Resource]:
+        """Return the objects of these kinds in one namespace (empty for cluster-scoped kinds)."""
+        return [r for name in group_kinds for r in self._by_place.get((name, namespace), ())]
 
     def get(self, group_kind: str, namespace: str, name: str) -> Resource | None:
         """Return the object with this kind, namespace (empty if cluster-scoped) and name."""

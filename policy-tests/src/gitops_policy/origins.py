@@ -30,20 +30,11 @@ def origin_of(build: Build, resource: Resource | None, path: Path) -> Origin | N
 
 
 def _declared(build: Build, resource: Resource, path: Path) -> Origin | None:
-    for source in build.tree.sources:
-        if _declares(source, resource):
+    key = (resource.api_version, resource.kind, resource.name)
+    for source in build.declared.get(key, ()):
+        if text(source.content, "metadata", "namespace") in ("", resource.namespace):
             return Origin(build.name or None, source.file, source.line(path))
     return None
-
-
-def _declares(source: Source, resource: Resource) -> bool:
-    content = source.content
-    return (
-        text(content, "kind") == resource.kind
-        and text(content, "metadata", "name") == resource.name
-        and text(content, "apiVersion") == resource.api_version
-        and text(content, "metadata", "namespace") in ("", resource.namespace)
-    )
 
 
 def _patched(build: Build, resource: Resource, path: Path) -> Origin | None:

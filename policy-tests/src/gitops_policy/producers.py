@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gitops_policy.fields import Path, entries, field, mapping, text
 from gitops_policy.model import Resource
 from gitops_policy.pods import Pod
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 Keys = frozenset[str] | None
 # Every namespace gets these from the cluster itself.
@@ -90,6 +90,7 @@ def config_map_keys(world: World, namespace: str, name: str) -> Keys | bool:
     )
 
 
+@once
 def secret_keys(world: World) -> dict[tuple[str, str], Keys]:
     """Return every Secret that the build makes, with its keys (None where only run time knows)."""
     made: dict[tuple[str, str], Keys] = {}

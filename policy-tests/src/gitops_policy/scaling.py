@@ -8,7 +8,7 @@ from gitops_policy.fields import field, mapping, text
 from gitops_policy.model import Resource
 from gitops_policy.pods import Pod
 from gitops_policy.quantities import share
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 HPA = "autoscaling/HorizontalPodAutoscaler"
 SCALED_OBJECT = "keda.sh/ScaledObject"
@@ -50,12 +50,15 @@ def bounds(autoscaler: Resource) -> tuple[int, int]:
 
 def autoscalers(workload: Resource, world: World) -> list[Resource]:
     """Return the autoscalers of the build that scale this workload."""
-    return [
-        found
-        for found in world.index.of_kind(HPA, SCALED_OBJECT)
-        if found.namespace == workload.namespace
-        and target(found) == (workload.group_kind, workload.name)
-    ]
+    return _autoscalers(world).get((workload.namespace, workload.group_kind, workload.name), [])
+
+
+@once
+def _autoscalers(world: World) -> dict[tuple[str, str, str], list[Resource]]:
+    found: dict[tuple[str, str, str], list[Resource]] = {}
+    for autoscaler in world.index.of_kind(HPA, SCALED_OBJECT):
+        found.setdefault((autoscaler.namespace, *target(autoscaler)), []).append(autoscaler)
+    return found
 
 
 def scale(workload: Resource, world: World) -> Scale:
@@ -69,12 +72,18 @@ def scale(workload: Resource, world: World) -> Scale:
 
 def workload_of(pod: Pod, world: World) -> Resource:
     """Return what runs the pod: the Rollout where one refers to a Deployment's template."""
+    return _runners(world).get(pod.resource, pod.resource)
+
+
+@once
+def _runners(world: World) -> dict[Resource, Resource]:
+    """Return the Rollout for each object whose template it refers to."""
+    found: dict[Resource, Resource] = {}
     for rollout in world.index.of_kind("argoproj.io/Rollout"):
-        if pod.resource is not rollout and any(
-            p.template is pod.template for p in world.pods_of(rollout)
-        ):
-            return rollout
-    return pod.resource
+        for pod in world.pods_of(rollout):
+            if pod.resource is not rollout:
+                found.setdefault(pod.resource, rollout)
+    return found
 
 
 def release_pods(workload: Resource, replicas: int) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
+from typing import Any, TypeVar
 
 from gitops_policy.build import Build, build_kustomization, is_kustomization, upward
 from gitops_policy.catalogue import BuiltIn, Custom, built_in, custom, schema_folder
@@ -13,6 +15,8 @@ from gitops_policy.exemptions import LEDGER, Exemption, find_exemptions
 from gitops_policy.kustomization import RenderError
 from gitops_policy.model import Index, Resource
 from gitops_policy.pods import Container, Pod, carrier_of, pods
+
+Answer = TypeVar("Answer")
 
 
 class Workspace:
@@ -50,6 +54,7 @@ class World:
         self.config = config
         self.workspace = workspace
         self.index = Index(build.documents, build.namespace)
+        self.answers: dict[Callable[[World], Any], Any] = {}
 
     @property
     def environment(self) -> str | None:
@@ -104,3 +109,16 @@ class World:
         if carrier is None:
             return []
         return self._carried[carrier] if carrier in self._carried else pods(carrier)
+
+
+def once(question: Callable[[World], Answer]) -> Callable[[World], Answer]:
+    """Decorate a question about the whole build, so that it is worked out once per World."""
+
+    @wraps(question)
+    def ask(world: World) -> Answer:
+        if question not in world.answers:
+            world.answers[question] = question(world)
+        found: Answer = world.answers[question]
+        return found
+
+    return ask
