@@ -41,11 +41,18 @@ def own_repositories(world: World) -> set[str]:
         if roots or _exists(world, text(source, "path"))
     }
     return found | {
-        text(generator, "git", "repoURL")
+        text(git, "repoURL")
         for application_set in world.index.of_kind(application_sets.APPLICATION_SET)
-        for _, generator in entries(application_set.spec, "generators")
-        if not roots and _exists(world, _first_folder(mapping(generator, "git")))
+        for git in _git_generators(application_set.spec)
+        if not roots and _exists(world, _first_folder(git))
     }
+
+
+def _git_generators(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for _, generator in entries(spec, "generators"):
+        yield mapping(generator, "git")
+        for name in ("matrix", "merge"):
+            yield from _git_generators(mapping(generator, name))
 
 
 def _first_folder(git: dict[str, Any]) -> str:
