@@ -20,7 +20,7 @@ from gitops_policy.discovery import contents
 from gitops_policy.engine import lint
 from gitops_policy.findings import Report
 from gitops_policy.kustomization import RenderError, shown
-from gitops_policy.manifests import ManifestError, read_text
+from gitops_policy.manifests import ManifestError, Source, read_text
 from gitops_policy.world import Workspace
 
 
@@ -80,14 +80,22 @@ def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]
     for folder, build in zip(folders, build_many(folders), strict=True):
         yield build, repository(folder)
     for name, files in plain:
-        yield _files(name, files), repository(Path(name))
+        for build in _files(name, files):
+            yield build, repository(Path(name))
 
 
-def _files(name: str, files: list[Path]) -> Build | ManifestError:
-    try:
-        return build_files(files, name)
-    except ManifestError as error:
-        return error
+def _files(name: str, files: list[Path]) -> Iterator[Build | ManifestError]:
+    """Yield the errors of files that cannot be read, and one build of those that can."""
+    sources: list[Source] = []
+    failed = False
+    for file in files:
+        try:
+            sources += build_files([file], name).tree.sources
+        except ManifestError as error:
+            failed = True
+            yield error
+    if sources or not failed:
+        yield build_sources(sources, name)
 
 
 def _standard_input() -> Build | ManifestError:
