@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from gitops_policy.fields import entries, field, mapping
 from gitops_policy.findings import Severity
+from gitops_policy.gpus import uses_gpu
 from gitops_policy.model import Problem
 from gitops_policy.pods import Container, Pod
 from gitops_policy.quantities import quantity
 from gitops_policy.registry import CONTAINERS, PODS, rule
+from gitops_policy.rules.quotas import container_limits
+from gitops_policy.world import World
 
 _RESOURCES = "https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/"
-_GPUS = "https://kubernetes.io/docs/tasks/manage-gpus/scheduling-gpus/"
-_VISIBLE = "NVIDIA_VISIBLE_DEVICES"
+_DEFAULTS = "https://kubernetes.io/docs/concepts/policy/limit-range/"
+_QOS = "https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/"
 
 
-def _missing(container: Container, part: str, name: str) -> Iterator[Problem]:
-    """Yield a problem unless the container or its pod sets this request or limit above 0."""
-    if container.group == "ephemeralContainers":
+def _missing(container: Container, world: World, part: str, name: str) -> Iterator[Problem]:
+    """Yield a problem unless the container or its pod sets this request or limit above 0.
+
+    Where Kubernetes fills it in it is only said: a request from the limit, both from a LimitRange.
+    """
+    if container.group == "ephemeralContainers" or _set(container, part, name):
         return
+    default = _filled_in(container, world, part, name)
+    yield container.problem(
+        ("resources", part, name),
+        f"has no {name} {part.removesuffix('s')} of its own: it gets {default}"
+        if default
+        else f"has no {name} {part.removesuffix('s')}",
+        f"set resources.{part}.{name}",
+        severity=Severity.info if default else None,
+    )
+
+
+def _set(container: Container, part: str, name: str) -> bool:
     own = field(container.spec, "resources", part, name)
-    value = own if own is not None else field(container.pod.spec, "resources", part, name)
-    amount = quantity(value)
-    if amount is None or amount <= 0:
-        yield container.problem(
-            ("resources", part, name),
-            f"has no {name} {part.removesuffix('s')}",
-            f"set resources.{part}.{name}",
-        )
+    shared = field(container.pod.spec, "resources", part, name)
+    return (quantity(own if own is not None else shared) or 0) > 0
+
+
+def _filled_in(container: Container, world: World, part: str, name: str) -> str:
+    if part == "requests" and _set(container, "limits", name):
+        return "the limit's"
+    item = container_limits(world, container.resource.namespace)
+    keys = ("defaultRequest", "default") if part == "requests" else ("default",)
+    given = any((quantity(field(item, key, name)) or 0) > 0 for key in keys)
+    return "the LimitRange's default" if given else ""
 
 
 @rule(
@@ -36,7 +58,7 @@ def _missing(container: Container, part: str, name: str) -> Iterator[Problem]:
     title="Containers request CPU",
     severity="error",
     rationale="Without a request the scheduler overfills nodes and an HPA on CPU has no base.",
-    references=[_RESOURCES],
+    references=[_RESOURCES, _DEFAULTS],
     kinds=CONTAINERS,
     known_as=(
         "kube-linter:unset-cpu-requirements kube-score:container-resources "
@@ -45,9 +67,9 @@ def _missing(container: Container, part: str, name: str) -> Iterator[Problem]:
         "gatekeeper:containerrequests"
     ),
 )
-def cpu_request(container: Container) -> Iterator[Problem]:
+def cpu_request(container: Container, world: World) -> Iterator[Problem]:
     """`resources.requests.cpu` is set, on the container or its pod."""
-    yield from _missing(container, "requests", "cpu")
+    yield from _missing(container, world, "requests", "cpu")
 
 
 @rule(
@@ -55,17 +77,18 @@ def cpu_request(container: Container) -> Iterator[Problem]:
     title="Containers request memory",
     severity="error",
     rationale="Without a request a container is the first to be killed when a node runs short.",
-    references=[_RESOURCES],
+    references=[_RESOURCES, _DEFAULTS],
     kinds=CONTAINERS,
     known_as=(
         "kube-score:container-resources polaris:memoryRequestsMissing checkov:CKV_K8S_12 "
         "kubescape:C-0269 kubescape:C-0004 trivy:KSV-0016 datree:2 "
-        "kyverno:require-pod-requests-limits gatekeeper:containerrequests"
+        "kyverno:require-pod-requests-limits gatekeeper:containerrequests "
+        "kube-linter:unset-memory-requirements"
     ),
 )
-def memory_request(container: Container) -> Iterator[Problem]:
+def memory_request(container: Container, world: World) -> Iterator[Problem]:
     """`resources.requests.memory` is set, on the container or its pod."""
-    yield from _missing(container, "requests", "memory")
+    yield from _missing(container, world, "requests", "memory")
 
 
 @rule(
@@ -73,16 +96,17 @@ def memory_request(container: Container) -> Iterator[Problem]:
     title="Containers have a memory limit",
     severity="error",
     rationale="Without a limit one leak takes the node and its neighbours with it.",
-    references=[_RESOURCES],
+    references=[_RESOURCES, _DEFAULTS],
     kinds=CONTAINERS,
     known_as=(
-        "kube-linter:unset-memory-requirements polaris:memoryLimitsMissing checkov:CKV_K8S_13 "
-        "kubescape:C-0271 trivy:KSV-0018 datree:4 gatekeeper:containerlimits nsa"
+        "kube-linter:unset-memory-requirements kube-score:container-resources "
+        "polaris:memoryLimitsMissing checkov:CKV_K8S_13 kubescape:C-0271 kubescape:C-0004 "
+        "trivy:KSV-0018 datree:4 kyverno:require-pod-requests-limits gatekeeper:containerlimits nsa"
     ),
 )
-def memory_limit(container: Container) -> Iterator[Problem]:
+def memory_limit(container: Container, world: World) -> Iterator[Problem]:
     """`resources.limits.memory` is set, on the container or its pod."""
-    yield from _missing(container, "limits", "memory")
+    yield from _missing(container, world, "limits", "memory")
 
 
 @rule(
@@ -90,17 +114,58 @@ def memory_limit(container: Container) -> Iterator[Problem]:
     title="Containers have a CPU limit",
     severity="warning",
     rationale="Contested: a limit throttles a server that could use idle cores. Off by default.",
-    references=[_RESOURCES],
+    references=[_RESOURCES, _DEFAULTS],
     kinds=CONTAINERS,
     known_as=(
         "kube-score:container-resources polaris:cpuLimitsMissing checkov:CKV_K8S_11 "
-        "kubescape:C-0270 trivy:KSV-0011 datree:5 kyverno:require-cpu-limits nsa"
+        "kubescape:C-0270 kubescape:C-0050 trivy:KSV-0011 datree:5 kyverno:require-cpu-limits "
+        "gatekeeper:containerlimits nsa"
     ),
     default=False,
 )
-def cpu_limit(container: Container) -> Iterator[Problem]:
+def cpu_limit(container: Container, world: World) -> Iterator[Problem]:
     """`resources.limits.cpu` is set, on the container or its pod."""
-    yield from _missing(container, "limits", "cpu")
+    yield from _missing(container, world, "limits", "cpu")
+
+
+@rule(
+    id="no-cpu-limit",
+    title="Containers have no CPU limit",
+    severity="info",
+    rationale="Contested: the opposite of cpu-limit. A limit throttles while cores are idle; a "
+    "request alone already shares them fairly. Runs only by its name.",
+    references=[_RESOURCES],
+    kinds=CONTAINERS,
+    known_as="datree:80 kyverno:forbid-cpu-limits",
+    default=False,
+)
+def no_cpu_limit(container: Container, world: World) -> Iterator[Problem]:
+    """`resources.limits.cpu` is absent; never asked beside its opposite, in the profile strict."""
+    asked = world.config.only or "no-cpu-limit" in world.config.severity
+    if asked and field(container.spec, "resources", "limits", "cpu") is not None:
+        yield container.problem(
+            ("resources", "limits", "cpu"), "has a CPU limit", "remove it, and keep the request"
+        )
+
+
+def _unequal(container: Container, name: str) -> Iterator[Problem]:
+    """Yield a problem where the request is not the limit; Kubernetes copies an absent request."""
+    if container.group == "ephemeralContainers":
+        return
+    resources = mapping(container.spec, "resources")
+    request = quantity(field(resources, "requests", name))
+    limit = quantity(field(resources, "limits", name))
+    if request is None or request == limit:
+        return
+    strict = name == "memory" and limit is not None and uses_gpu(container.pod)
+    yield container.problem(
+        ("resources", "requests", name),
+        f"requests another amount of {name} than its limit"
+        if limit is not None
+        else f"requests {name} and has no limit of it",
+        "set both to the same amount",
+        severity=Severity.error if strict else None,
+    )
 
 
 @rule(
@@ -108,25 +173,56 @@ def cpu_limit(container: Container) -> Iterator[Problem]:
     title="Memory requests equal memory limits",
     severity="warning",
     rationale="Memory above the request is borrowed: the node takes it back by killing the pod.",
-    references=["https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/"],
+    references=[_QOS],
     kinds=CONTAINERS,
     known_as=(
-        "kube-score:container-memory-requests-equal-limits datree:81 "
-        "kyverno:memory-requests-equal-limits kyverno:require-qos-guaranteed "
-        "gatekeeper:containerresourceratios"
+        "kube-score:container-memory-requests-equal-limits "
+        "kube-score:container-resource-requests-equal-limits datree:81 "
+        "kyverno:memory-requests-equal-limits kyverno:require-qos-guaranteed"
     ),
 )
 def memory_request_equals_limit(container: Container) -> Iterator[Problem]:
-    """Where both are set they are equal; an error in pods with a GPU."""
-    request = quantity(field(container.spec, "resources", "requests", "memory"))
-    limit = quantity(field(container.spec, "resources", "limits", "memory"))
-    if request is not None and limit is not None and request != limit:
-        yield container.problem(
-            ("resources", "requests", "memory"),
-            "requests another amount of memory than its limit",
-            "set both to the same amount",
-            severity=Severity.error if _uses_gpu(container.pod) else None,
-        )
+    """A request is the limit; an error in pods with a GPU."""
+    yield from _unequal(container, "memory")
+
+
+@rule(
+    id="cpu-request-equals-limit",
+    title="CPU requests equal CPU limits",
+    severity="info",
+    rationale="Guaranteed pods get whole cores where the node pins them; others pay with idle CPU.",
+    references=[_QOS],
+    kinds=CONTAINERS,
+    known_as=(
+        "kube-score:container-cpu-requests-equal-limits "
+        "kube-score:container-resource-requests-equal-limits kyverno:require-qos-guaranteed"
+    ),
+    default=False,
+)
+def cpu_request_equals_limit(container: Container) -> Iterator[Problem]:
+    """A request is the limit."""
+    yield from _unequal(container, "cpu")
+
+
+@rule(
+    id="guaranteed-qos",
+    title="Containers have the limits that make a pod Guaranteed",
+    severity="info",
+    rationale="Guaranteed pods are evicted last; for a web server its cost is idle CPU.",
+    references=[_QOS],
+    kinds=CONTAINERS,
+    known_as="kyverno:require-qos-guaranteed",
+    default=False,
+)
+def guaranteed_qos(container: Container) -> Iterator[Problem]:
+    """CPU and memory limits are set; the requests are equal or absent (rules of their own)."""
+    if container.group == "ephemeralContainers":
+        return
+    for name in ("cpu", "memory"):
+        if not _set(container, "limits", name):
+            yield container.problem(
+                ("resources", "limits", name), f"has no {name} limit", "limit it to the request"
+            )
 
 
 @rule(
@@ -137,20 +233,34 @@ def memory_request_equals_limit(container: Container) -> Iterator[Problem]:
     references=[_RESOURCES],
     kinds=CONTAINERS,
     known_as=(
-        "kube-score:container-ephemeral-storage-request-and-limit "
-        "gatekeeper:ephemeralstoragelimit kyverno:require-emptydir-requests-limits "
-        "kyverno:add-emptydir-sizelimit"
+        "kube-score:container-ephemeral-storage-request-and-limit gatekeeper:ephemeralstoragelimit"
     ),
 )
-def ephemeral_storage(container: Container) -> Iterator[Problem]:
+def ephemeral_storage(container: Container, world: World) -> Iterator[Problem]:
     """Request and limit of ephemeral-storage are set."""
     for part in ("requests", "limits"):
-        yield from _missing(container, part, "ephemeral-storage")
+        yield from _missing(container, world, part, "ephemeral-storage")
+
+
+@rule(
+    id="ephemeral-storage-request-equals-limit",
+    title="Ephemeral storage requests equal their limits",
+    severity="info",
+    rationale="What is used above the request was promised to nobody: the node evicts for it.",
+    references=[_RESOURCES],
+    kinds=CONTAINERS,
+    known_as="kube-score:container-ephemeral-storage-request-equals-limit",
+    default=False,
+)
+def ephemeral_storage_request_equals_limit(container: Container) -> Iterator[Problem]:
+    """Where both are set they are equal."""
+    if field(container.spec, "resources", "limits", "ephemeral-storage") is not None:
+        yield from _unequal(container, "ephemeral-storage")
 
 
 @rule(
     id="empty-dir-size-limit",
-    title="Every emptyDir has a size limit",
+    title="Every emptyDir has a bound",
     severity="warning",
     rationale="An emptyDir without limit takes the node's disk, or its memory.",
     references=["https://kubernetes.io/docs/concepts/storage/volumes/#emptydir"],
@@ -158,10 +268,11 @@ def ephemeral_storage(container: Container) -> Iterator[Problem]:
     known_as="kyverno:require-emptydir-requests-limits kyverno:add-emptydir-sizelimit",
 )
 def empty_dir_size_limit(pod: Pod) -> Iterator[Problem]:
-    """`emptyDir.sizeLimit` is set."""
+    """`emptyDir.sizeLimit` is set, or what mounts it from disk limits ephemeral-storage."""
     for i, volume in pod.volumes:
         directory = volume.get("emptyDir")
-        if directory is not None and quantity(field(directory, "sizeLimit")) is None:
+        bounded = quantity(field(directory, "sizeLimit")) is not None
+        if directory is not None and not bounded and not _bounded_by_mounts(pod, volume):
             yield pod.problem(
                 ("volumes", i, "emptyDir", "sizeLimit"),
                 f"emptyDir {volume.get('name')!r} has no sizeLimit",
@@ -169,63 +280,15 @@ def empty_dir_size_limit(pod: Pod) -> Iterator[Problem]:
             )
 
 
-@rule(
-    id="extended-resource",
-    title="GPUs and other extended resources are whole limits",
-    severity="error",
-    rationale="The API server refuses fractions, and requests that differ from the limit.",
-    references=[_GPUS],
-    kinds=CONTAINERS,
-)
-def extended_resource(container: Container) -> Iterator[Problem]:
-    """Each is an integer under limits, and under requests equal or absent."""
-    limits = mapping(container.spec, "resources", "limits")
-    requests = mapping(container.spec, "resources", "requests")
-    for part, amounts in (("limits", limits), ("requests", requests)):
-        for name, value in amounts.items():
-            amount = quantity(value)
-            if _is_extended(name) and (amount is None or amount % 1 or amount < 0):
-                message = f"{name} is {value!r}, not a whole number"
-                yield container.problem(("resources", part, name), message, "use whole devices")
-    for name, value in requests.items():
-        if _is_extended(name) and quantity(limits.get(name)) != quantity(value):
-            message = f"requests {value} of {name}, but its limit is {limits.get(name)!r}"
-            fix = f"set limits.{name}; the request follows it"
-            yield container.problem(("resources", "requests", name), message, fix)
-
-
-@rule(
-    id="gpu-visible-devices",
-    title="Containers without a GPU do not ask the runtime for all of them",
-    severity="error",
-    rationale="NVIDIA_VISIBLE_DEVICES=all gives a container every GPU of the node, past the "
-    "scheduler.",
-    references=["https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/"],
-    kinds=CONTAINERS,
-)
-def gpu_visible_devices(container: Container) -> Iterator[Problem]:
-    """Without a GPU limit, NVIDIA_VISIBLE_DEVICES is unset, none or void."""
-    if _has_gpu(container):
-        return
-    for i, variable in entries(container.spec, "env"):
-        value = variable.get("value")
-        if variable.get("name") == _VISIBLE and value not in (None, "", "none", "void"):
-            yield container.problem(
-                ("env", i, "value"),
-                f"sets {_VISIBLE}={value} without a GPU limit",
-                f"remove it, set {_VISIBLE}=void, or ask for a GPU under limits",
-            )
-
-
-def _is_extended(name: str) -> bool:
-    domain, slash, _ = name.partition("/")
-    return bool(slash) and "." in domain and not domain.endswith("kubernetes.io")
-
-
-def _has_gpu(container: Container) -> bool:
-    limits = mapping(container.spec, "resources", "limits")
-    return any(_is_extended(name) and "gpu" in name for name in limits)
-
-
-def _uses_gpu(pod: Pod) -> bool:
-    return any(_has_gpu(container) for container in pod.containers)
+def _bounded_by_mounts(pod: Pod, volume: Mapping[str, Any]) -> bool:
+    name = volume.get("name")
+    mounting = [
+        container
+        for container in pod.containers
+        if any(mount.get("name") == name for _, mount in entries(container.spec, "volumeMounts"))
+    ]
+    on_disk = field(volume, "emptyDir", "medium") in (None, "")
+    parts = ("requests", "limits")
+    return bool(mounting and on_disk) and all(
+        _set(container, part, "ephemeral-storage") for container in mounting for part in parts
+    )
