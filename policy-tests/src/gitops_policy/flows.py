@@ -127,7 +127,7 @@ def pods_elsewhere(
     `namespace` None means some namespace, which is none of `not_in`.
     """
     if namespace is None:
-        named = Labels(complete=False, never={NAMESPACE_NAME: not_in})
+        named = Labels(complete=False, never={NAMESPACE_NAME: tuple(not_in)})
     elif world is not None:
         named = namespace_labels(namespace, world)
     else:
@@ -308,4 +308,6 @@ def _is_port(item: object, destination: End, port: int | None, protocol: str) ->
         known = destination.ports
         return known is None or Port(wanted, port, protocol) in known
     last = mapping(item).get("endPort")
-    return bool(wanted <= port <= last) if isinstance(last, int) else bool(wanted == port)
+    if isinstance(wanted, int) and isinstance(last, int):
+        return wanted <= port <= last
+    return bool(wanted == port)

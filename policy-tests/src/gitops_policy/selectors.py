@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from gitops_policy.fields import entries, mapping, sequence, text
 from gitops_policy.model import Resource
+from gitops_policy.operators import KINDS, made_labels
 from gitops_policy.pods import Pod
 from gitops_policy.world import World
 
@@ -82,8 +83,23 @@ def selected(world: World, namespace: str, selector: object) -> list[Pod]:
 def selects(world: World, namespace: str, selector: object) -> bool:
     """Say whether a selector finds a pod: of a template, or of one that an operator makes."""
     return bool(selected(world, namespace, selector)) or any(
-        resource.namespace == namespace and matches(selector, labels)
+        resource.namespace == namespace and _may_accept(selector, labels)
         for resource, labels in _operator_pods(world)
+    )
+
+
+def _may_accept(selector: object, labels: Mapping[str, Any]) -> bool:
+    """Say whether known labels fit a selector, one of which at least it asks for.
+
+    Operators set more labels than are known (roles, ordinals).
+    """
+    wanted = mapping(selector, "matchLabels")
+    terms = [term for _, term in entries(selector, "matchExpressions")]
+    asked = {*wanted, *(text(term, "key") for term in terms)} & labels.keys()
+    return (
+        bool(asked)
+        and all(labels.get(key, value) == value for key, value in wanted.items())
+        and all(_accepts(term, labels) for term in terms if text(term, "key") in labels)
     )
 
 
@@ -92,28 +108,8 @@ _MADE: WeakKeyDictionary[World, list[tuple[Resource, dict[str, Any]]]] = WeakKey
 
 def _operator_pods(world: World) -> list[tuple[Resource, dict[str, Any]]]:
     if world not in _MADE:
-        found = world.index.of_kind(
-            "monitoring.coreos.com/Prometheus",
-            "postgresql.cnpg.io/Cluster",
-            "cert-manager.io/Certificate",
-        )
-        _MADE[world] = [(resource, _operator_labels(resource)) for resource in found]
+        _MADE[world] = [(r, made_labels(r)) for r in world.index.of_kind(*KINDS)]
     return _MADE[world]
-
-
-def _operator_labels(resource: Resource) -> dict[str, Any]:
-    """Return the labels of the pods that an operator makes for an object."""
-    if resource.group_kind == "monitoring.coreos.com/Prometheus":
-        return {
-            **mapping(resource.spec, "podMetadata", "labels"),
-            "app.kubernetes.io/name": "prometheus",
-            "app.kubernetes.io/instance": resource.name,
-            "app.kubernetes.io/managed-by": "prometheus-operator",
-            "operator.prometheus.io/name": resource.name,
-        }
-    if resource.group_kind == "postgresql.cnpg.io/Cluster":
-        return {"cnpg.io/cluster": resource.name, "cnpg.io/podRole": "instance"}
-    return {"acme.cert-manager.io/http01-solver": "true"}
 
 
 def served(world: World, namespace: str, service: Mapping[str, Any]) -> list[Pod]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import entries, sequence, text
+from gitops_policy.certificates import covers, names_of, produced
+from gitops_policy.fields import Path, entries, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
-from gitops_policy.producers import secret_keys
 from gitops_policy.registry import rule
-from gitops_policy.rules.routes import GATEWAY, listeners
+from gitops_policy.rules.routes import GATEWAY, granted
 from gitops_policy.world import World
 
 _API = "https://gateway-api.sigs.k8s.io/reference/spec/"
@@ -24,16 +24,108 @@ _API = "https://gateway-api.sigs.k8s.io/reference/spec/"
 )
 def gateway_certificate_exists(gateway: Resource, world: World) -> Iterator[Problem]:
     """Each certificateRef is a Secret that a Certificate or another object of the build makes."""
+    for path, namespace, name in _certificate_references(gateway):
+        if not produced(world, gateway, namespace, name):
+            yield gateway.problem(
+                (*path, "name"),
+                f"no Certificate or Secret makes {name!r} in namespace {namespace!r}",
+                "set a Certificate's secretName to it, in the Gateway's namespace",
+            )
+
+
+def _certificate_references(gateway: Resource) -> Iterator[tuple[Path, str, str]]:
     for i, listener in entries(gateway.spec, "listeners"):
         for j, reference in entries(listener, "tls", "certificateRefs"):
-            namespace = text(reference, "namespace") or gateway.namespace
-            name = text(reference, "name")
-            if (namespace, name) not in secret_keys(world):
-                yield gateway.problem(
-                    ("spec", "listeners", i, "tls", "certificateRefs", j, "name"),
-                    f"no Certificate or Secret makes {name!r} in namespace {namespace!r}",
-                    "set a Certificate's secretName to it, in the Gateway's namespace",
-                )
+            if text(reference, "kind") in ("", "Secret"):
+                path: Path = ("spec", "listeners", i, "tls", "certificateRefs", j)
+                namespace = text(reference, "namespace") or gateway.namespace
+                yield path, namespace, text(reference, "name")
+
+
+@rule(
+    id="gateway-certificate-granted",
+    title="A certificate of another namespace is granted there",
+    severity="error",
+    rationale="Without a ReferenceGrant the listener is not programmed.",
+    references=[_API + "#referencegrant"],
+    kinds=[f"{GATEWAY}/Gateway"],
+    known_as=["polaris:gatewayCrossNamespaceCertificateRef"],
+)
+def gateway_certificate_granted(gateway: Resource, world: World) -> Iterator[Problem]:
+    """A ReferenceGrant of the Secret's namespace names Gateways of this namespace."""
+    for path, namespace, name in _certificate_references(gateway):
+        foreign = namespace != gateway.namespace
+        if foreign and not granted(gateway, namespace, "Secret", name, world):
+            yield gateway.problem(
+                (*path, "namespace"),
+                f"no ReferenceGrant in namespace {namespace!r} allows this reference",
+                "add a ReferenceGrant there, or keep the Secret beside the Gateway",
+            )
+
+
+@rule(
+    id="gateway-listener-tls",
+    title="A TLS listener has a certificate",
+    severity="error",
+    rationale="A listener that ends TLS without a certificate is not programmed.",
+    references=[_API + "#listenertlsconfig"],
+    kinds=[f"{GATEWAY}/Gateway"],
+    known_as=["polaris:gatewayTLSMissing"],
+)
+def gateway_listener_tls(gateway: Resource) -> Iterator[Problem]:
+    """HTTPS listeners, and TLS ones that end it, have certificateRefs or options."""
+    for i, listener in entries(gateway.spec, "listeners"):
+        protocol, tls = text(listener, "protocol"), mapping(listener, "tls")
+        passed = protocol == "TLS" and text(tls, "mode") == "Passthrough"
+        if protocol not in ("HTTPS", "TLS", "GRPC") or passed:
+            continue
+        if not sequence(tls, "certificateRefs") and not mapping(tls, "options"):
+            yield gateway.problem(
+                ("spec", "listeners", i, "tls", "certificateRefs"),
+                "the listener ends TLS without a certificate",
+                "name the certificate's Secret in certificateRefs",
+            )
+
+
+@rule(
+    id="gateway-routes-from-known-namespaces",
+    title="A Gateway says which namespaces may attach routes",
+    severity="warning",
+    rationale="With `All`, any namespace may take a host of this Gateway.",
+    references=["https://gateway-api.sigs.k8s.io/guides/multiple-ns/"],
+    kinds=[f"{GATEWAY}/Gateway"],
+    known_as=["polaris:gatewayAllowedRoutesAll"],
+)
+def gateway_routes_from_known_namespaces(gateway: Resource) -> Iterator[Problem]:
+    """No listener has `allowedRoutes.namespaces.from: All`."""
+    for i, listener in entries(gateway.spec, "listeners"):
+        path = ("allowedRoutes", "namespaces", "from")
+        if text(listener, *path) == "All":
+            yield gateway.problem(
+                ("spec", "listeners", i, *path),
+                "routes of every namespace may attach",
+                "write Same, or Selector with the namespaces' label",
+            )
+
+
+@rule(
+    id="gateway-client-certificate-required",
+    title="A Gateway that checks client certificates refuses bad ones",
+    severity="error",
+    rationale="AllowInsecureFallback serves clients whose certificate is missing or wrong.",
+    references=[_API + "#frontendtlsvalidation"],
+    kinds=[f"{GATEWAY}/Gateway"],
+    known_as=["polaris:gatewayInsecureFrontendValidation"],
+)
+def gateway_client_certificate_required(gateway: Resource) -> Iterator[Problem]:
+    """No validation of the frontend has `mode: AllowInsecureFallback`."""
+    base: Path = ("spec", "tls", "frontend")
+    ports = entries(gateway.content, *base, "perPort")
+    places: list[Path] = [(*base, "default", "validation", "mode")]
+    places += [(*base, "perPort", i, "tls", "validation", "mode") for i, _ in ports]
+    for path in places:
+        if text(gateway.content, *path) == "AllowInsecureFallback":
+            yield gateway.problem(path, "bad client certificates pass", "write AllowValidOnly")
 
 
 @rule(
@@ -49,97 +141,10 @@ def certificate_covers_hosts(gateway: Resource, world: World) -> Iterator[Proble
     for i, listener in entries(gateway.spec, "listeners"):
         host = text(listener, "hostname")
         secrets = {text(r, "name") for _, r in entries(listener, "tls", "certificateRefs")}
-        names = [
-            name
-            for certificate in world.index.of_kind("cert-manager.io/Certificate")
-            if certificate.namespace == gateway.namespace
-            and text(certificate.spec, "secretName") in secrets
-            for name in sequence(certificate.spec, "dnsNames")
-        ]
-        if host and names and not any(_covers(str(name), host) for name in names):
+        names = names_of(world, gateway.namespace, secrets)
+        if host and names and not any(covers(name, host) for name in names):
             yield gateway.problem(
                 ("spec", "listeners", i, "hostname"),
-                f"the certificate is for {', '.join(map(str, names))}, not for {host}",
+                f"the certificate is for {', '.join(names)}, not for {host}",
                 "add the host name to the Certificate's dnsNames",
-            )
-
-
-def _covers(name: str, host: str) -> bool:
-    if name.startswith("*.") and not host.startswith("*."):
-        return host.partition(".")[2] == name[2:]
-    return name == host
-
-
-@rule(
-    id="route-host-has-listener",
-    title="A route's host names are served by its listener",
-    severity="error",
-    rationale="A route whose hosts do not meet the listener's host name gets no traffic.",
-    references=[_API + "#httproutespec"],
-    kinds=[f"{GATEWAY}/HTTPRoute", f"{GATEWAY}/GRPCRoute", f"{GATEWAY}/TLSRoute"],
-)
-def route_host_has_listener(route: Resource, world: World) -> Iterator[Problem]:
-    """Each host name fits a listener that the route attaches to."""
-    hosts = []
-    for _, parent in entries(route.spec, "parentRefs"):
-        gateway = world.index.get(
-            f"{GATEWAY}/Gateway",
-            text(parent, "namespace") or route.namespace,
-            text(parent, "name"),
-        )
-        section = text(parent, "sectionName")
-        for name, listener in listeners(gateway).items() if gateway else ():
-            if section in ("", name):
-                hosts.append(text(listener, "hostname"))
-    for i, host in enumerate(sequence(route.spec, "hostnames")):
-        if hosts and not any(h == "" or _meets(h, str(host)) for h in hosts):
-            yield route.problem(
-                ("spec", "hostnames", i),
-                f"no listener of its parents serves {host}",
-                f"the listeners serve {', '.join(sorted(set(hosts)))}",
-            )
-
-
-def _meets(one: str, other: str) -> bool:
-    if one == other:
-        return True
-    for wild, plain in ((one, other), (other, one)):
-        if wild.startswith("*.") and plain.endswith(wild[1:]):
-            return True
-    return False
-
-
-@rule(
-    id="policy-target-exists",
-    title="What a gateway policy applies to exists",
-    severity="error",
-    rationale="A SecurityPolicy that targets nothing leaves the API open, and nothing says so.",
-    references=["https://gateway-api.sigs.k8s.io/reference/policy-attachment/"],
-    kinds=[
-        f"gateway.envoyproxy.io/{kind}"
-        for kind in (
-            "SecurityPolicy",
-            "BackendTrafficPolicy",
-            "ClientTrafficPolicy",
-            "EnvoyExtensionPolicy",
-        )
-    ],
-)
-def policy_target_exists(policy: Resource, world: World) -> Iterator[Problem]:
-    """Each targetRef names an object of the build."""
-    for i, target in entries(policy.spec, "targetRefs"):
-        group, kind, name = (text(target, key) for key in ("group", "kind", "name"))
-        found = world.index.get(f"{group}/{kind}" if group else kind, policy.namespace, name)
-        section = text(target, "sectionName")
-        if found is None:
-            yield policy.problem(
-                ("spec", "targetRefs", i, "name"),
-                f"there is no {kind} {name!r} in namespace {policy.namespace!r}",
-                "name an object of the same namespace",
-            )
-        elif kind == "Gateway" and section and section not in listeners(found):
-            yield policy.problem(
-                ("spec", "targetRefs", i, "sectionName"),
-                f"Gateway {name!r} has no listener {section!r}",
-                "name one of its listeners",
             )

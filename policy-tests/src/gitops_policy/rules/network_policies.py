@@ -3,102 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import collapse_addresses, ip_network
 from typing import Any
 
-from gitops_policy.fields import Path, entries, field, mapping, sequence, text
+from gitops_policy.fields import Path, entries, mapping, sequence, text
+from gitops_policy.findings import Severity
+from gitops_policy.flows import (
+    DIRECTIONS,
+    NAMESPACE_NAME,
+    POLICY,
+    namespace_labels,
+    networks,
+    types,
+)
 from gitops_policy.model import Problem, Resource
-from gitops_policy.pods import Pod
-from gitops_policy.registry import PODS, rule
-from gitops_policy.selectors import matches, selected, selects
+from gitops_policy.registry import rule
+from gitops_policy.selectors import pods_in, selects
 from gitops_policy.world import World
 
-_POLICY = "networking.k8s.io/NetworkPolicy"
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"
-_DIRECTIONS = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
-_ANYWHERE = ("0.0.0.0/0", "::/0")
+_EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
 
-def _types(policy: Resource) -> set[str]:
-    """Return the directions that a policy isolates, with the API's default."""
-    given = sequence(policy.spec, "policyTypes")
-    if given:
-        return {str(item) for item in given}
-    return {"Ingress"} | ({"Egress"} if "egress" in policy.spec else set())
-
-
-def _rules(policy: Resource) -> Iterator[tuple[Path, dict[str, Any], str]]:
+def openings(policy: Resource) -> Iterator[tuple[Path, dict[str, Any], str]]:
     """Yield each rule with its path and the name of its peer list."""
-    for direction, (name, peers) in _DIRECTIONS.items():
-        if direction in _types(policy):
+    for direction, (name, listed) in DIRECTIONS.items():
+        if direction in types(policy):
             for i, item in entries(policy.spec, name):
-                yield ("spec", name, i), item, peers
+                yield ("spec", name, i), item, listed
 
 
-def _peers(policy: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path, item, name in _rules(policy):
+def peers(policy: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each peer of each rule with its path."""
+    for path, item, name in openings(policy):
         for i, peer in entries(item, name):
             yield (*path, name, i), peer
-
-
-@rule(
-    id="network-default-deny",
-    title="A namespace denies traffic by default",
-    severity="error",
-    rationale="Without a default deny a new pod is open in both directions until somebody thinks.",
-    references=[_DOCS + "#default-policies"],
-    kinds=["Namespace"],
-    known_as=["kubescape:C-0260", "kyverno:require-netpol"],
-)
-def network_default_deny(namespace: Resource, world: World) -> Iterator[Problem]:
-    """A policy selects every pod of the namespace, isolates both directions, allows nothing."""
-    if not any(pod.resource.namespace == namespace.name for pod in world.pods):
-        return
-    denied: set[str] = set()
-    for policy in world.index.of_kind(_POLICY):
-        everyone = not any(mapping(policy.spec, "podSelector").values())
-        if policy.namespace == namespace.name and everyone:
-            denied |= {t for t in _types(policy) if not _allowances(policy, t)}
-    for direction in sorted(set(_DIRECTIONS) - denied):
-        yield namespace.problem(
-            ("metadata", "name"),
-            f"no NetworkPolicy denies {direction.lower()} by default",
-            "add one with podSelector: {} and policyTypes: [Ingress, Egress]",
-        )
-
-
-def _allowances(policy: Resource, direction: str) -> list[Any]:
-    return sequence(policy.spec, _DIRECTIONS[direction][0]) if direction in _DIRECTIONS else []
-
-
-@rule(
-    id="pod-isolated",
-    title="Every pod is isolated by NetworkPolicies in both directions",
-    severity="error",
-    rationale="A pod that no policy selects may talk to everything and be reached by everything.",
-    references=[_DOCS],
-    kinds=PODS,
-    known_as=[
-        "kube-linter:non-isolated-pod",
-        "kube-score:pod-networkpolicy",
-        "polaris:missingNetworkPolicy",
-        "checkov:CKV2_K8S_6",
-        "kubescape:C-0030",
-    ],
-)
-def pod_isolated(pod: Pod, world: World) -> Iterator[Problem]:
-    """Some policy of the namespace selects the pod, for ingress and for egress."""
-    isolated = {
-        direction
-        for policy in world.index.of_kind(_POLICY)
-        if policy.namespace == pod.resource.namespace
-        and matches(mapping(policy.spec, "podSelector"), pod.labels)
-        for direction in _types(policy)
-    }
-    for direction in sorted(set(_DIRECTIONS) - isolated):
-        where = (*pod.path, "metadata", "labels")
-        yield pod.resource.problem(
-            where, f"no NetworkPolicy restricts its {direction.lower()}", "add a default deny"
-        )
 
 
 @rule(
@@ -107,7 +46,7 @@ def pod_isolated(pod: Pod, world: World) -> Iterator[Problem]:
     severity="error",
     rationale="A policy whose selector matches nothing neither opens nor closes anything.",
     references=[_DOCS],
-    kinds=[_POLICY],
+    kinds=[POLICY],
     known_as=[
         "kube-linter:dangling-networkpolicy",
         "kube-score:networkpolicy-targets-pod",
@@ -117,15 +56,69 @@ def pod_isolated(pod: Pod, world: World) -> Iterator[Problem]:
 def network_policy_selects_pods(policy: Resource, world: World) -> Iterator[Problem]:
     """A podSelector that is not empty matches a pod template of the namespace."""
     selector = mapping(policy.spec, "podSelector")
-    jobs = (pod for pod in world.pods if pod.resource.namespace == policy.namespace)
-    found = selects(world, policy.namespace, selector) or any(
-        matches(selector, pod.labels) for pod in jobs
-    )
-    if any(selector.values()) and not found:
+    if any(selector.values()) and not _finds(world, policy.namespace, selector):
         yield policy.problem(
             ("spec", "podSelector"),
             f"no pod template matches in namespace {policy.namespace!r}",
             "select by labels of the pod template",
+        )
+
+
+def _finds(world: World, namespace: str, selector: object) -> bool:
+    """Say whether a selector finds a pod, those of analysis jobs and operators included."""
+    return bool(pods_in(world, namespace, selector)) or selects(world, namespace, selector)
+
+
+@rule(
+    id="network-policy-peer-selects-pods",
+    title="The pods that a NetworkPolicy opens for exist",
+    severity="warning",
+    rationale="A peer that matches no pod is an opening that somebody believes in.",
+    references=[_DOCS + "#behavior-of-to-and-from-selectors"],
+    kinds=[POLICY],
+    known_as=["kube-linter:dangling-networkpolicypeer-podselector"],
+)
+def network_policy_peer_selects_pods(policy: Resource, world: World) -> Iterator[Problem]:
+    """Each podSelector matches a pod of the namespaces it means, as far as the build holds them."""
+    for path, peer in peers(policy):
+        selector = mapping(peer, "podSelector")
+        if not any(selector.values()):
+            continue
+        namespaces = [policy.namespace]
+        if "namespaceSelector" in peer:
+            namespaces = _chosen(mapping(peer, "namespaceSelector"), world)
+        if namespaces and not any(_finds(world, name, selector) for name in namespaces):
+            yield policy.problem(
+                (*path, "podSelector"),
+                f"no pod template matches in namespace {', '.join(map(repr, namespaces))}",
+                "select by labels of the peers' pod template",
+            )
+
+
+def _chosen(selector: object, world: World) -> list[str]:
+    """Return the namespaces that a selector means if the build holds all pods of them."""
+    spaces = {pod.resource.namespace for pod in world.pods}
+    verdicts = {name: namespace_labels(name, world).accepted(selector) for name in spaces}
+    if text(selector, "matchLabels", NAMESPACE_NAME) not in spaces:
+        return []
+    return sorted(name for name, verdict in verdicts.items() if verdict)
+
+
+@rule(
+    id="network-policy-uses-selectors",
+    title="A NetworkPolicy names pods or namespaces",
+    severity="info",
+    rationale="Addresses of pods change; labels do not.",
+    references=[_DOCS],
+    kinds=[POLICY],
+    known_as=["trivy:KSV-0038"],
+)
+def network_policy_uses_selectors(policy: Resource) -> Iterator[Problem]:
+    """There is a podSelector, or a peer with one or with a namespaceSelector."""
+    kinds = {"podSelector", "namespaceSelector"}
+    if "podSelector" not in policy.spec and not any(kinds & p.keys() for _, p in peers(policy)):
+        yield policy.problem(
+            ("spec", "podSelector"), "it selects nothing by label", "add a podSelector"
         )
 
 
@@ -135,25 +128,25 @@ def network_policy_selects_pods(policy: Resource, world: World) -> Iterator[Prob
     severity="error",
     rationale="A rule without peers and ports, or to 0.0.0.0/0, undoes every other policy.",
     references=[_DOCS],
-    kinds=[_POLICY],
-    known_as=[
-        "trivy:KUBE-0001",
-        "trivy:KUBE-0002",
-        "kyverno:restrict-networkpolicy-empty-podselector",
-    ],
+    kinds=[POLICY],
+    known_as=["trivy:KUBE-0001", "trivy:KUBE-0002"],
 )
 def network_policy_not_open(policy: Resource) -> Iterator[Problem]:
     """No rule is empty, and no peer is the whole internet or the whole cluster on all ports."""
-    for path, item, name in _rules(policy):
-        if not sequence(item, name) and not sequence(item, "ports"):
+    for path, item, name in openings(policy):
+        ports = sequence(item, "ports")
+        if not sequence(item, name) and not ports:
             yield policy.problem(path, "allows everything", f"name the peers in {name}: and ports:")
+        for i, holes in _whole_internet(item, name):
+            yield policy.problem(
+                (*path, name, i, "ipBlock", "cidr"),
+                "any address",
+                "name the networks",
+                severity=Severity.warning if name == "to" and ports and holes else None,
+            )
         for i, peer in entries(item, name):
-            if text(peer, "ipBlock", "cidr") in _ANYWHERE:
-                yield policy.problem(
-                    (*path, name, i, "ipBlock", "cidr"), "any address", "name the networks"
-                )
             whole = peer.get("namespaceSelector") == {} and not mapping(peer, "podSelector")
-            if whole and not sequence(item, "ports"):
+            if whole and not ports:
                 yield policy.problem(
                     (*path, name, i, "namespaceSelector"),
                     "every pod of every namespace, on every port",
@@ -161,100 +154,32 @@ def network_policy_not_open(policy: Resource) -> Iterator[Problem]:
                 )
 
 
-@rule(
-    id="dns-egress-both-protocols",
-    title="DNS is allowed over UDP and TCP",
-    severity="error",
-    rationale=(
-        "Large answers come over TCP and small ones over UDP: with one of them names fail at times."
-    ),
-    references=["https://www.rfc-editor.org/rfc/rfc7766", _DOCS],
-    kinds=[_POLICY],
-)
-def dns_egress_both_protocols(policy: Resource) -> Iterator[Problem]:
-    """An egress rule that allows port 53 allows it over both protocols."""
-    for path, item, name in _rules(policy):
-        ports = [port for _, port in entries(item, "ports") if port.get("port") == 53]
-        protocols = {text(port, "protocol") or "TCP" for port in ports}
-        if name == "to" and protocols and not {"TCP", "UDP"} <= protocols:
-            missing = ", ".join(sorted({"TCP", "UDP"} - protocols))
-            yield policy.problem(
-                (*path, "ports"), f"port 53 is not allowed over {missing}", f"add 53/{missing}"
-            )
+def _whole_internet(item: object, name: str) -> Iterator[tuple[int, bool]]:
+    """Yield the peers whose networks are everything, alone or together; and if there are holes."""
+    found = [(i, *networks(mapping(peer, "ipBlock"))) for i, peer in entries(item, name)]
+    for version, everywhere in _EVERYWHERE.items():
+        blocks = [(i, net, holes) for i, net, holes in found if net and net.version == version]
+        alone = [(i, bool(holes)) for i, net, holes in blocks if net == everywhere]
+        yield from alone
+        parts = [net for _, net, holes in blocks if not holes]
+        if not alone and everywhere in collapse_addresses(parts):
+            yield blocks[0][0], False
 
 
 @rule(
-    id="network-policy-peers-joined",
-    title="A namespace and a pod selector that belong together are one peer",
-    severity="error",
-    rationale="As two peers they mean OR: every pod of that namespace, and such pods of this one.",
-    references=[_DOCS + "#behavior-of-to-and-from-selectors"],
-    kinds=[_POLICY],
+    id="network-policy-opens-for-named-pods",
+    title="A NetworkPolicy that opens something names its pods",
+    severity="info",
+    rationale="With an empty podSelector every pod of the namespace gets the opening.",
+    references=[_DOCS + "#default-policies"],
+    kinds=[POLICY],
+    known_as=["kyverno:restrict-networkpolicy-empty-podselector"],
+    default=False,
 )
-def network_policy_peers_joined(policy: Resource) -> Iterator[Problem]:
-    """No peer with only a podSelector follows a peer with only a namespaceSelector."""
-    previous: tuple[Path, set[str]] = ((), set())
-    for path, peer in _peers(policy):
-        keys = set(peer)
-        pair = {"namespaceSelector", "podSelector"}
-        if previous[0][:-1] == path[:-1] and len(keys) == 1 and keys ^ previous[1] == pair:
-            yield policy.problem(
-                path,
-                "a namespaceSelector and a podSelector as two peers mean OR",
-                "join them into one peer (AND), or write two rules if OR is meant",
-            )
-        previous = (path, keys)
-
-
-@rule(
-    id="namespace-selector-label",
-    title="Namespaces are selected by kubernetes.io/metadata.name",
-    severity="error",
-    rationale="No namespace has a label `name` by itself; such a selector matches nothing.",
-    references=[_DOCS + "#targeting-a-namespace-by-its-name"],
-    kinds=[_POLICY],
-)
-def namespace_selector_label(policy: Resource, world: World) -> Iterator[Problem]:
-    """A namespaceSelector does not use `name` unless a Namespace of the build carries it."""
-    labelled = any("name" in n.labels for n in world.index.of_kind("Namespace"))
-    for path, peer in _peers(policy):
-        selector = mapping(peer, "namespaceSelector")
-        expressions = [text(e, "key") for _, e in entries(selector, "matchExpressions")]
-        if "name" in [*mapping(selector, "matchLabels"), *expressions] and not labelled:
-            yield policy.problem(
-                (*path, "namespaceSelector"),
-                "it selects by a label `name`, which namespaces do not have",
-                "use kubernetes.io/metadata.name",
-            )
-
-
-@rule(
-    id="network-policy-port-exists",
-    title="An ingress rule opens a port that the pods have",
-    severity="warning",
-    rationale=(
-        "Policies see the container's port, not the Service's: 80 instead of 8080 is a closed door."
-    ),
-    references=[_DOCS],
-    kinds=[_POLICY],
-)
-def network_policy_port_exists(policy: Resource, world: World) -> Iterator[Problem]:
-    """Each ingress port is a declared container port, by number or name, of a selected pod."""
-    selector = mapping(policy.spec, "podSelector")
-    declared = {
-        str(value)
-        for pod in selected(world, policy.namespace, selector)
-        for container in pod.containers
-        for _, port in entries(container.spec, "ports")
-        for value in (port.get("containerPort"), port.get("name"))
-    }
-    for path, item, name in _rules(policy):
-        for i, port in entries(item, "ports"):
-            number = field(port, "port")
-            single = number is not None and "endPort" not in port
-            if name == "from" and single and declared and str(number) not in declared:
-                yield policy.problem(
-                    (*path, "ports", i, "port"),
-                    f"no container of the selected pods has port {number!r}",
-                    "write the container's port, not the Service's",
-                )
+def network_policy_opens_for_named_pods(policy: Resource) -> Iterator[Problem]:
+    """An empty podSelector stands only in policies without rules."""
+    everyone = not any(mapping(policy.spec, "podSelector").values())
+    if everyone and any(openings(policy)):
+        yield policy.problem(
+            ("spec", "podSelector"), "it opens for every pod", "select the pods that need it"
+        )

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitops_policy.fields import Path, entries, field, mapping, text
+from gitops_policy.findings import Severity
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.world import World
 
 _API = "https://gateway-api.sigs.k8s.io/reference/spec/"
 GATEWAY = "gateway.networking.k8s.io"
-_ROUTES = [f"{GATEWAY}/{kind}Route" for kind in ("HTTP", "GRPC", "TCP", "TLS", "UDP")]
+ROUTES = [f"{GATEWAY}/{kind}Route" for kind in ("HTTP", "GRPC", "TCP", "TLS", "UDP")]
 
 
 def backends(route: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -22,30 +23,37 @@ def backends(route: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield ("spec", "rules", i, "backendRefs", j), backend
 
 
+def _targets(route: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield what a route sends requests to: its backends, and the mirrors of its filters."""
+    yield from backends(route)
+    for i, entry in entries(route.spec, "rules"):
+        for j, step in entries(entry, "filters"):
+            if mirror := mapping(step, "requestMirror", "backendRef"):
+                yield ("spec", "rules", i, "filters", j, "requestMirror", "backendRef"), mirror
+
+
+def _services(route: Resource) -> Iterator[tuple[Path, dict[str, Any], str]]:
+    for path, backend in _targets(route):
+        if field(backend, "kind") in (None, "Service") and not text(backend, "group"):
+            yield path, backend, text(backend, "namespace") or route.namespace
+
+
 @rule(
     id="route-backend-exists",
     title="A route's backend Service and port exist",
     severity="error",
     rationale="A route to a missing Service or port answers 500 for its whole share of traffic.",
     references=[_API + "#backendref"],
-    kinds=_ROUTES,
+    kinds=ROUTES,
     known_as=["kubescape:C-0302"],
 )
 def route_backend_exists(route: Resource, world: World) -> Iterator[Problem]:
     """Each backendRef names a Service of the build and one of its ports."""
-    for path, backend in backends(route):
-        if field(backend, "kind") not in (None, "Service"):
-            continue
-        namespace = text(backend, "namespace") or route.namespace
+    for path, backend, namespace in _services(route):
         name = text(backend, "name")
-        if namespace != route.namespace and not _granted(route, namespace, world):
-            yield route.problem(
-                (*path, "namespace"),
-                f"no ReferenceGrant in namespace {namespace!r} allows this reference",
-                "add a ReferenceGrant there, or use a Service of the route's own namespace",
-            )
-            continue
         service = world.index.get("Service", namespace, name)
+        if service is None and not _known(namespace, route, world):
+            continue
         if service is None:
             yield route.problem(
                 (*path, "name"),
@@ -60,42 +68,55 @@ def route_backend_exists(route: Resource, world: World) -> Iterator[Problem]:
             )
 
 
-def _granted(route: Resource, namespace: str, world: World) -> bool:
-    return any(
-        text(source, "namespace") == route.namespace and text(source, "kind") == route.kind
-        for grant in world.index.of_kind(f"{GATEWAY}/ReferenceGrant")
-        if grant.namespace == namespace
-        for _, source in entries(grant.spec, "from")
+@rule(
+    id="route-backend-granted",
+    title="A route to another namespace is granted there",
+    severity="error",
+    rationale="Without a ReferenceGrant the gateway answers 500 for the backend's share.",
+    references=[_API + "#referencegrant"],
+    kinds=ROUTES,
+    known_as=["polaris:httpRouteCrossNamespaceBackendRef"],
+)
+def route_backend_granted(route: Resource, world: World) -> Iterator[Problem]:
+    """A ReferenceGrant of the Service's namespace names the route's kind and namespace."""
+    for path, backend, namespace in _services(route):
+        name = text(backend, "name")
+        if namespace != route.namespace and not granted(route, namespace, "Service", name, world):
+            yield route.problem(
+                (*path, "namespace"),
+                f"no ReferenceGrant in namespace {namespace!r} allows this reference",
+                "add a ReferenceGrant there, or use a Service of the route's own namespace",
+                severity=None if _known(namespace, route, world) else Severity.info,
+            )
+
+
+def _known(namespace: str, route: Resource, world: World) -> bool:
+    """Say whether the build would hold what a namespace holds."""
+    return namespace == route.namespace or any(
+        r.namespace == namespace
+        for r in world.index.of_kind("Service", f"{GATEWAY}/ReferenceGrant", "apps/Deployment")
     )
 
 
-@rule(
-    id="route-parent-exists",
-    title="A route's Gateway and listener exist",
-    severity="error",
-    rationale="A route that attaches to nothing is never programmed.",
-    references=[_API + "#parentreference"],
-    kinds=_ROUTES,
-)
-def route_parent_exists(route: Resource, world: World) -> Iterator[Problem]:
-    """Each parentRef to a Gateway of the same namespace resolves, with its section."""
-    for i, parent in entries(route.spec, "parentRefs"):
-        namespace = text(parent, "namespace") or route.namespace
-        if field(parent, "kind") not in (None, "Gateway") or namespace != route.namespace:
-            continue
-        name, section = text(parent, "name"), text(parent, "sectionName")
-        gateway = world.index.get(f"{GATEWAY}/Gateway", namespace, name)
-        path = ("spec", "parentRefs", i)
-        if gateway is None:
-            yield route.problem(
-                (*path, "name"), f"there is no Gateway {name!r}", "name an existing Gateway"
-            )
-        elif section and section not in listeners(gateway):
-            yield route.problem(
-                (*path, "sectionName"),
-                f"Gateway {name!r} has no listener {section!r}",
-                "name one of its listeners",
-            )
+def granted(user: Resource, namespace: str, kind: str, name: str, world: World) -> bool:
+    """Say whether a ReferenceGrant lets `user` refer to an object of another namespace."""
+    return any(
+        _names_user(grant, user)
+        and any(
+            text(to, "kind") == kind and not text(to, "group") and text(to, "name") in ("", name)
+            for _, to in entries(grant.spec, "to")
+        )
+        for grant in world.index.of_kind(f"{GATEWAY}/ReferenceGrant")
+        if grant.namespace == namespace
+    )
+
+
+def _names_user(grant: Resource, user: Resource) -> bool:
+    wanted = (user.group, user.kind, user.namespace)
+    return any(
+        (text(source, "group"), text(source, "kind"), text(source, "namespace")) == wanted
+        for _, source in entries(grant.spec, "from")
+    )
 
 
 def listeners(gateway: Resource) -> dict[str, dict[str, Any]]:
