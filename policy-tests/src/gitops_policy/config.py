@@ -102,6 +102,9 @@ class Config:
     scrape_seconds: Annotated[
         int, "The seconds between two scrapes, where no monitor and no Prometheus says it."
     ] = 15
+    kept_labels: Annotated[
+        tuple[str, ...], "The labels that every alert and recorded metric must keep."
+    ] = ()
     today: Annotated[date | None, "The day that decides what has expired.", COMMAND_ONLY] = None
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gitops_policy import promql
 from gitops_policy.analyses import (
@@ -92,8 +93,17 @@ def tried(query: str) -> promql.Node | None:
         return None
 
 
+_FOUND: WeakKeyDictionary[Resource, list[Expression]] = WeakKeyDictionary()
+
+
 def expressions(resource: Resource) -> list[Expression]:
     """Return the expressions of an object that parse."""
+    if resource not in _FOUND:
+        _FOUND[resource] = _expressions(resource)
+    return _FOUND[resource]
+
+
+def _expressions(resource: Resource) -> list[Expression]:
     if resource.group_kind == RULES:
         return [
             Expression(

@@ -14,10 +14,11 @@ COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 SET_OPERATORS = frozenset({"and", "or", "unless"})
 # Switched on by `--enable-feature=promql-experimental-functions`.
 EXPERIMENTAL = frozenset(
-    "double_exponential_smoothing end histogram_quantiles info limit_ratio limitk mad_over_time"
-    " max_of min_of range sort_by_label sort_by_label_desc start start_timestamp step"
-    " ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time".split()
-)
+    ("double_exponential_smoothing", "end", "histogram_quantiles", "info", "limit_ratio", "limitk",
+     "mad_over_time", "max_of", "min_of", "range", "sort_by_label", "sort_by_label_desc", "start",
+     "start_timestamp", "step", "ts_of_first_over_time", "ts_of_last_over_time",
+     "ts_of_max_over_time", "ts_of_min_over_time")
+)  # fmt: skip
 QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
 # The parser overflows its stack on what nests by the thousand.
 _OPENS = re.compile(r"[(+*/%^<>=!-]|\b(?:and|or|unless|atan2)\b")
@@ -190,6 +191,13 @@ def windows(node: Node) -> set[float]:
     """Return the range windows of an expression in seconds, subqueries included."""
     ranges = (getattr(n, "range", None) for n in walk(node))
     return {found.total_seconds() for found in ranges if found is not None}
+
+
+def grouped_by(aggregate: Node) -> list[str]:
+    """Return the labels of an aggregation's `by`; empty for `without` and for neither."""
+    modifier = aggregate.modifier
+    by = modifier is not None and str(modifier.type).endswith("By")
+    return list(modifier.labels) if by else []
 
 
 def keeps(aggregate: Node, label: str) -> bool:

@@ -74,7 +74,8 @@ Source = Callable[[promql.Node], Labels]
 
 def matched(selector: promql.Node) -> Labels:
     """Return what a selector's matchers say: labels that must be there, or must not."""
-    sure, gone = set(), set()
+    sure: set[str] = set()
+    gone: set[str] = set()
     for matcher in selector.matchers.matchers:
         operator, value = str(matcher.op), matcher.value
         if matcher.name == NAME:
@@ -163,9 +164,11 @@ def _called(node: promql.Node, source: Source) -> Labels:
 
 def _absent(arguments: list[promql.Node]) -> Labels:
     """Labels of `absent`: those that equality matchers name, of a plain selector only."""
-    inner = promql.bare(arguments[0]) if arguments else None
-    selector = getattr(inner, "vector_selector", inner)
-    if inner is None or promql.kind(selector) != "VectorSelector":
+    if not arguments:
+        return EMPTY
+    inner: promql.Node = promql.bare(arguments[0])
+    selector: promql.Node = getattr(inner, "vector_selector", inner)
+    if promql.kind(selector) != "VectorSelector":
         return EMPTY
     given = [m for m in selector.matchers.matchers if m.name != NAME]
     names = [m.name for m in given]

@@ -14,6 +14,7 @@ from gitops_policy.analyses import (
     substituted,
     whole_number,
 )
+from gitops_policy.expressions import gate
 from gitops_policy.fields import entries, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
@@ -199,7 +200,7 @@ def analysis_query_parses(template: Resource) -> Iterator[Problem]:
 def analysis_result_shape(template: Resource) -> Iterator[Problem]:
     """`result[...]` and `len(result)` for a vector, `result` alone for a scalar."""
     for path, metric in prometheus_metrics(template):
-        expression = parsed(template, text(metric, "provider", "prometheus", "query"))
+        expression = gate(template, text(metric, "provider", "prometheus", "query"))
         if expression is None:
             continue
         scalar = promql.is_scalar(expression)
@@ -213,13 +214,3 @@ def analysis_result_shape(template: Resource) -> Iterator[Problem]:
                     f"the query returns a {'scalar' if scalar else 'vector'}",
                     "read it as result" if scalar else "read it as result[0], after len(result)",
                 )
-
-
-def parsed(template: Resource, query: str) -> promql.Node | None:
-    """Return the first variant of a template's query that parses, None if none does."""
-    for variant in substituted(template, query):
-        try:
-            return promql.parse(variant)
-        except ValueError:
-            continue
-    return None

@@ -4,48 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from math import isnan
 
 from gitops_policy import promql
-from gitops_policy.analyses import CLUSTER_TEMPLATE, TEMPLATE, prometheus_metrics
-from gitops_policy.fields import Path, entries, mapping, text
+from gitops_policy.expressions import CARRIERS, RULES, TRIGGERS, expressions, rule_items
+from gitops_policy.fields import entries, mapping, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.analysis_templates import parsed
+from gitops_policy.series import known
 from gitops_policy.world import World
 
-_RULES = "monitoring.coreos.com/PrometheusRule"
-_KINDS = [_RULES, TEMPLATE, CLUSTER_TEMPLATE]
 _HISTOGRAMS = "https://prometheus.io/docs/practices/histograms/"
 _QUERYING = "https://prometheus.io/docs/prometheus/latest/querying/operators/"
 _BURN_RATES = "https://sre.google/workbook/alerting-on-slos/"
 _COMPARISONS = {"<", "<=", ">", ">="}
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    path: Path
-    tree: promql.Node
-
-
-def _rules(resource: Resource) -> Iterator[tuple[Path, dict[str, object]]]:
-    for i, group in entries(resource.spec, "groups"):
-        for j, item in entries(group, "rules"):
-            yield ("spec", "groups", i, "rules", j), item
-
-
-def _queries(resource: Resource) -> Iterator[_Query]:
-    """Yield the expressions of an object that parse."""
-    if resource.group_kind == _RULES:
-        for path, item in _rules(resource):
-            try:
-                yield _Query((*path, "expr"), promql.parse(str(item.get("expr", ""))))
-            except ValueError:
-                continue
-    for path, metric in prometheus_metrics(resource):
-        tree = parsed(resource, text(metric, "provider", "prometheus", "query"))
-        if tree is not None:
-            yield _Query((*path, "provider", "prometheus", "query"), tree)
 
 
 @rule(
@@ -54,16 +26,38 @@ def _queries(resource: Resource) -> Iterator[_Query]:
     severity="error",
     rationale="One expression that does not parse keeps the whole rule file from loading.",
     references=["https://prometheus.io/docs/prometheus/latest/querying/basics/"],
-    kinds=[_RULES],
+    kinds=[RULES],
     known_as=["pint:promql/syntax", "promtool:check-rules"],
 )
 def promql_parses(resource: Resource) -> Iterator[Problem]:
     """Each `expr` is valid PromQL."""
-    for path, item in _rules(resource):
+    for item in rule_items(resource):
         try:
-            promql.parse(str(item.get("expr", "")))
+            promql.parse(item.query)
         except ValueError as error:
-            yield resource.problem((*path, "expr"), f"it does not parse: {error}", "correct it")
+            place = (*item.path, "expr")
+            yield resource.problem(place, f"it does not parse: {error}", "correct it")
+
+
+@rule(
+    id="trigger-query-parses",
+    title="The PromQL of a KEDA trigger parses",
+    severity="error",
+    rationale="A trigger whose query fails never scales, and says so in the operator's log only.",
+    references=["https://keda.sh/docs/latest/scalers/prometheus/"],
+    kinds=TRIGGERS,
+    known_as=["pint:promql/syntax"],
+)
+def trigger_query_parses(scaler: Resource) -> Iterator[Problem]:
+    """The query of each prometheus trigger is valid PromQL."""
+    for i, trigger in entries(scaler.spec, "triggers"):
+        if text(trigger, "type") != "prometheus":
+            continue
+        try:
+            promql.parse(text(trigger, "metadata", "query"))
+        except ValueError as error:
+            place = ("spec", "triggers", i, "metadata", "query")
+            yield scaler.problem(place, f"it does not parse: {error}", "correct it")
 
 
 @rule(
@@ -72,11 +66,11 @@ def promql_parses(resource: Resource) -> Iterator[Problem]:
     severity="error",
     rationale="Series that still carry status match only themselves: their ratio is always 1.",
     references=[_QUERYING + "#vector-matching"],
-    kinds=_KINDS,
+    kinds=CARRIERS,
 )
 def ratio_of_aggregates(resource: Resource) -> Iterator[Problem]:
     """A metric is not divided by itself with other matchers unless both sides are aggregated."""
-    for query in _queries(resource):
+    for query in expressions(resource):
         for division in promql.divisions(query.tree):
             if promql.aggregated(division.lhs) or promql.aggregated(division.rhs):
                 continue
@@ -100,11 +94,11 @@ def ratio_of_aggregates(resource: Resource) -> Iterator[Problem]:
     severity="error",
     rationale="Without sum by (le) the quantile is one per pod and label, or there is none at all.",
     references=[_HISTOGRAMS + "#quantiles"],
-    kinds=_KINDS,
+    kinds=CARRIERS,
 )
 def histogram_quantile_by_le(resource: Resource) -> Iterator[Problem]:
     """The buckets inside histogram_quantile are aggregated, and the aggregation keeps `le`."""
-    for query in _queries(resource):
+    for query in expressions(resource):
         for call in promql.calls(query.tree, "histogram_quantile"):
             if not any(str(s.name).endswith("_bucket") for s in promql.selectors(call)):
                 continue
@@ -123,15 +117,17 @@ def histogram_quantile_by_le(resource: Resource) -> Iterator[Problem]:
     severity="error",
     rationale="Between two edges a quantile is a guess, and a bucket that is no edge is empty.",
     references=[_HISTOGRAMS + "#errors-of-quantile-estimation"],
-    kinds=_KINDS,
+    kinds=CARRIERS,
 )
 def latency_threshold_is_edge(resource: Resource, world: World) -> Iterator[Problem]:
     """`le` matchers and thresholds of quantiles are edges that the histogram has."""
-    known = world.config.histogram_edges
-    for query in _queries(resource):
+    series = known(world)
+    for query in expressions(resource):
         for name, value in [*_bucket_edges(query.tree), *_quantile_thresholds(query.tree)]:
-            edges = known.get(name.removesuffix("_bucket"))
-            if edges is not None and value not in edges:
+            exported = series.metric(name)
+            edges = exported.edges if exported and exported.edges else None
+            edges = edges or world.config.histogram_edges.get(name.removesuffix("_bucket"))
+            if edges and value not in edges and not isnan(value):
                 yield resource.problem(
                     query.path,
                     f"{value:g} is no bucket edge of {name}",
@@ -163,23 +159,23 @@ def _quantile_thresholds(tree: promql.Node) -> Iterator[tuple[str, float]]:
     severity="error",
     rationale="One window is a static threshold: it pages late, and long after the burn has ended.",
     references=[_BURN_RATES],
-    kinds=[_RULES],
+    kinds=[RULES],
 )
 def burn_rate_has_two_windows(resource: Resource, world: World) -> Iterator[Problem]:
     """An alert called burn or budget joins a long and a short window."""
     recorded = {
-        str(item["record"]): str(item.get("expr", ""))
-        for other in world.index.of_kind(_RULES)
-        for _, item in _rules(other)
-        if "record" in item
+        item.record: item.query
+        for other in world.index.of_kind(RULES)
+        for item in rule_items(other)
+        if item.record
     }
-    for path, item in _rules(resource):
-        words = [text(item, "alert"), *map(str, mapping(item, "annotations").values())]
-        if "alert" not in item or not re.search(r"burn|budget", " ".join(words), re.IGNORECASE):
+    for item in rule_items(resource):
+        words = [item.alert, *map(str, mapping(item.content, "annotations").values())]
+        if not item.alert or not re.search(r"burn|budget", " ".join(words), re.IGNORECASE):
             continue
-        if len(_windows(str(item.get("expr", "")), recorded)) < 2:
+        if len(_windows(item.query, recorded)) < 2:
             yield resource.problem(
-                (*path, "expr"),
+                (*item.path, "expr"),
                 "it is called a budget burn and looks at fewer than two windows",
                 "join a long and a short window, e.g. 1h and 5m at 14.4 times the budget",
             )
@@ -203,11 +199,11 @@ def _windows(expression: str, recorded: dict[str, str]) -> set[float]:
     severity="error",
     rationale="Seconds over periods is no ratio: it grows with the number of cores.",
     references=["https://docs.kernel.org/scheduler/sched-bwc.html#statistics"],
-    kinds=_KINDS,
+    kinds=CARRIERS,
 )
 def throttling_by_periods(resource: Resource) -> Iterator[Problem]:
     """container_cpu_cfs_throttled_seconds_total is not divided by periods."""
-    for query in _queries(resource):
+    for query in expressions(resource):
         for division in promql.divisions(query.tree):
             above = {s.name for s in promql.selectors(division.lhs)}
             below = {s.name for s in promql.selectors(division.rhs)}

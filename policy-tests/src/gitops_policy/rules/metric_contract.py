@@ -1,0 +1,239 @@
+"""The metric contract: queries ask for series that somebody exports, with labels they have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from gitops_policy import promql
+from gitops_policy.analyses import UNKNOWN, analyses
+from gitops_policy.expressions import CARRIERS, expressions
+from gitops_policy.findings import Origin
+from gitops_policy.metrics import unreadable
+from gitops_policy.model import Problem, Resource
+from gitops_policy.registry import BUILD, rule
+from gitops_policy.result_labels import NAME
+from gitops_policy.scraping import MONITORS, endpoints, pods_scraped
+from gitops_policy.series import Knowledge, known
+from gitops_policy.world import World
+
+_SERIES = "https://prometheus.io/docs/concepts/data_model/"
+_SELECTORS = (
+    "https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors"
+)
+_SCRAPE = "https://prometheus.io/docs/prometheus/latest/configuration/configuration/#scrape_config"
+_OPERATOR = "https://prometheus-operator.dev/docs/api-reference/api/"
+_MISSING = "https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics"
+
+
+@rule(
+    id="metric-contract-readable",
+    title="The files that say what services export can be read",
+    severity="error",
+    rationale="Without them a metric that nobody exports is not noticed.",
+    references=[_SERIES],
+    kinds=BUILD,
+)
+def metric_contract_readable(world: World) -> Iterator[Problem]:
+    """Each file of the metric contract is YAML or JSON with `metrics`, or an answer of /metrics."""
+    for path, reason in unreadable(world):
+        origin = Origin(world.build.name, str(path), 1)
+        yield Problem(None, (), f"{path.name}: {reason}", "correct the file", origin=origin)
+
+
+@rule(
+    id="metric-exists",
+    title="A metric that a query asks for is exported",
+    severity="error",
+    rationale="A query for a metric that nobody exports is always empty: no alert, no verdict.",
+    references=[_SERIES],
+    kinds=CARRIERS,
+    known_as=["pint:promql/series"],
+)
+def metric_exists(resource: Resource, world: World) -> Iterator[Problem]:
+    """Services, known exporters or recording rules of the build make each metric.
+
+    Without a contract of the repository's own services there is no finding.
+    """
+    series = known(world)
+    for expression in expressions(resource):
+        names = dict.fromkeys(map(promql.metric, promql.selectors(expression.tree)))
+        for name in names:
+            if not series.exists(name):
+                yield resource.problem(
+                    expression.path, f"nobody exports or records {name}", _meant(name, series)
+                )
+
+
+def _meant(name: str, series: Knowledge) -> str:
+    close = get_close_matches(name, [*series.contract.families, *series.recorded], 2)
+    meant = f"write {' or '.join(close)}" if close else "correct the name"
+    return f"{meant}, or add it to policy-tests/metrics"
+
+
+@rule(
+    id="metric-label-exists",
+    title="A label that a query asks for is on the metric",
+    severity="error",
+    rationale="A matcher of a label that no series has finds nothing, or everything.",
+    references=[_SELECTORS],
+    kinds=CARRIERS,
+    known_as=["pint:promql/series"],
+)
+def metric_label_exists(resource: Resource, world: World) -> Iterator[Problem]:
+    """Matched labels are the exporter's, the scrape's, or those a recording rule keeps."""
+    series = known(world)
+    for expression in expressions(resource):
+        for name, label in dict.fromkeys(_matched(expression.tree)):
+            labels = series.labels(_selector(name))
+            if not labels.may(label):
+                shown = ", ".join(sorted(labels.sure | labels.possible)) or "none"
+                yield resource.problem(
+                    expression.path,
+                    f"{name} has no label {label}",
+                    f"its labels are {shown}",
+                )
+
+
+def _matched(tree: promql.Node) -> Iterator[tuple[str, str]]:
+    for selector in promql.selectors(tree):
+        for matcher in selector.matchers.matchers:
+            if promql.metric(selector) and matcher.name not in (NAME, "le", "quantile"):
+                yield promql.metric(selector), str(matcher.name)
+
+
+def _selector(name: str) -> promql.Node:
+    plain = name.replace("\\", "").replace('"', "")
+    return promql.parse(f'{{__name__="{plain}"}}')
+
+
+@rule(
+    id="metric-bucket-label",
+    title="`le` is asked of buckets and `quantile` of summaries",
+    severity="error",
+    rationale="No other series has these labels: the matcher finds nothing.",
+    references=["https://prometheus.io/docs/concepts/metric_types/#histogram"],
+    kinds=CARRIERS,
+)
+def metric_bucket_label(resource: Resource, world: World) -> Iterator[Problem]:
+    """`le` stands on `_bucket` only, `quantile` on the plain name of a summary only."""
+    series = known(world)
+    for expression in expressions(resource):
+        for selector in promql.selectors(expression.tree):
+            name, labels = promql.metric(selector), promql.matchers(selector)
+            wrong = "le" in labels and name.endswith(("_count", "_sum", "_total"))
+            if wrong and name not in series.recorded:
+                yield resource.problem(
+                    expression.path, f"{name} has no label le", "ask its _bucket series"
+                )
+            if "quantile" in labels and series.type(name) == "counter":
+                yield resource.problem(
+                    expression.path, f"{name} has no label quantile", "ask the summary itself"
+                )
+
+
+@rule(
+    id="metric-label-value-possible",
+    title="A value that a query asks for can occur",
+    severity="error",
+    rationale=(
+        "A status or endpoint that is never reported finds nothing; one that is created by its"
+        " first event loses that event."
+    ),
+    references=[_SELECTORS, _MISSING],
+    kinds=CARRIERS,
+    known_as=["pint:promql/series"],
+)
+def metric_label_value_possible(resource: Resource, world: World) -> Iterator[Problem]:
+    """Each matcher accepts a value that its label has, where the contract lists them."""
+    series = known(world)
+    for expression in expressions(resource):
+        for selector in promql.selectors(expression.tree):
+            listed = series.values(promql.metric(selector))
+            for matcher in selector.matchers.matchers:
+                values = listed.get(matcher.name)
+                if not values or UNKNOWN in matcher.value:
+                    continue
+                if not any(promql.accepts(str(matcher.op), matcher.value, v) for v in values):
+                    yield resource.problem(
+                        expression.path,
+                        f"no {matcher.name} of {promql.metric(selector)} is accepted by"
+                        f" {matcher.value!r}",
+                        f"its values are {', '.join(sorted(values))}",
+                    )
+
+
+@rule(
+    id="scrape-keeps-labels",
+    title="A scrape leaves the exporter's labels alone",
+    severity="error",
+    rationale=(
+        "A target label of the same name renames the exporter's to exported_..., and every query"
+        " for it is empty."
+    ),
+    references=[_SCRAPE, _OPERATOR],
+    kinds=MONITORS,
+)
+def scrape_keeps_labels(monitor: Resource, world: World) -> Iterator[Problem]:
+    """No label that the scrape adds has the name of one that the repository's services write."""
+    own = {
+        label: name
+        for name, metric in known(world).contract.families.items()
+        if metric.own
+        for label in metric.labels or ()
+    }
+    for endpoint in endpoints(monitor):
+        if endpoint.honors_labels or not pods_scraped(monitor, world):
+            continue
+        for label in sorted(endpoint.target_labels[0] & set(own)):
+            yield monitor.problem(
+                endpoint.path,
+                f"the scrape adds label {label}, which {own[label]} has itself",
+                f"drop it: relabelings with action labeldrop and regex {label}",
+            )
+
+
+@rule(
+    id="queried-metrics-are-scraped",
+    title="The pods whose metrics decide are scraped",
+    severity="error",
+    rationale="A gate over metrics that no Prometheus collects is undecided for ever.",
+    references=[_OPERATOR],
+    kinds=["argoproj.io/Rollout"],
+)
+def queried_metrics_are_scraped(rollout: Resource, world: World) -> Iterator[Problem]:
+    """A monitor or a scrape annotation covers a Rollout beside gates over its own metrics."""
+    series = known(world)
+    asked = any(_asks_own(template, series) for template in _gates(rollout, world))
+    if not asked:
+        return
+    found = {
+        id(pod.template)
+        for monitor in world.index.of_kind(*MONITORS)
+        for pod in pods_scraped(monitor, world)
+    }
+    pods = world.pods_of(rollout)
+    if pods and not any(id(p.template) in found or _annotated(p.annotations) for p in pods):
+        yield rollout.problem(
+            ("spec", "template"), "no monitor selects its pods", "add a PodMonitor"
+        )
+
+
+def _gates(rollout: Resource, world: World) -> list[Resource]:
+    return [t for analysis in analyses(rollout) for t in analysis.templates(world)]
+
+
+def _asks_own(template: Resource, series: Knowledge) -> bool:
+    return any(
+        (found := series.metric(promql.metric(selector))) is not None and found.own
+        for expression in expressions(template)
+        for selector in promql.selectors(expression.tree)
+    )
+
+
+def _annotated(annotations: dict[str, object]) -> bool:
+    return any(
+        re.fullmatch(r"prometheus\.io/scrape|.*/should_scrape", str(key)) and str(value) == "true"
+        for key, value in annotations.items()
+    )
