@@ -6,9 +6,10 @@ from gitops_policy.engine import lint
 from gitops_policy.findings import Exempted, Finding, Origin, Report, ResourceId, Severity
 from gitops_policy.kustomization import RenderError
 from gitops_policy.manifests import ManifestError
-from gitops_policy.model import Document
+from gitops_policy.model import Document, Problem, Resource
 from gitops_policy.registry import Rule, rule, rules
-from gitops_policy.world import Workspace
+from gitops_policy.team_rules import RuleLoadError
+from gitops_policy.world import Workspace, World
 
 __all__ = [
     "Build",
@@ -19,12 +20,16 @@ __all__ = [
     "Finding",
     "ManifestError",
     "Origin",
+    "Problem",
     "RenderError",
     "Report",
+    "Resource",
     "ResourceId",
     "Rule",
+    "RuleLoadError",
     "Severity",
     "Workspace",
+    "World",
     "lint",
     "render",
     "rule",

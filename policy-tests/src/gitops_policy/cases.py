@@ -58,13 +58,16 @@ def _case(path: Path) -> Case:
     return Case(path.parent.name, path, tuple(sorted(expected)), settings)
 
 
-def run_case(case: Case) -> Report:
-    """Lint a case with its rule, and those that its settings name under `with`."""
+def run_case(case: Case, *folders: Path) -> Report:
+    """Lint a case with its rule, and those that its settings name under `with`.
+
+    `folders` hold rules that are not part of this package.
+    """
     settings = {name: _typed(name, value) for name, value in case.settings.items()}
     if "metrics" in settings:
         settings["metrics"] = tuple(case.path.parent / name for name in settings["metrics"])
     with_rules = settings.pop("with", ())
-    config = Config(only=(case.rule, *with_rules), **settings)
+    config = Config(only=(case.rule, *with_rules), rules=folders, **settings)
     root = case.path if case.path.is_dir() else case.path.parent
     workspace = Workspace(root) if case.path.is_dir() else None
     return lint(_build(case.path), config, workspace=workspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -15,7 +16,12 @@ from typing import Any
 
 from gitops_policy.findings import Severity
 from gitops_policy.model import Problem
-from gitops_policy.team_rules import load_entry_points, load_folder
+from gitops_policy.team_rules import (
+    RuleLoadError,
+    from_folders,
+    load_entry_points,
+    load_folder,
+)
 
 PODS = "pods"
 CONTAINERS = "containers"
@@ -124,12 +130,17 @@ def _without_world(check: Check) -> Check:
 def rules(*folders: Path) -> tuple[Rule, ...]:
     """Return every known rule in the order of its id; imports the rule modules on first use.
 
-    `folders` hold further rules, one module each.
+    `folders` hold further rules, one module each. Raises RuleLoadError for one that fails.
     """
     _import_own()
-    for folder in folders:
-        load_folder(folder)
-    return tuple(_RULES[name] for name in sorted(_RULES))
+    try:
+        wanted = {name for folder in folders for name in load_folder(folder)}
+    except RuleLoadError:
+        for known in [known for known in _RULES.values() if known.module not in sys.modules]:
+            del _RULES[known.id]
+        raise
+    others = from_folders() - wanted
+    return tuple(_RULES[name] for name in sorted(_RULES) if _RULES[name].module not in others)
 
 
 @cache

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import sys
 import traceback
+from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 GROUP = "gitops_policy.rules"
 
-_loaded: set[Path] = set()
+_modules: dict[Path, str] = {}
 
 
 class RuleLoadError(Exception):
     """A rule of somebody else that cannot be imported: which file, which line and why."""
 
 
-def load_folder(folder: Path) -> None:
-    """Import every module of a folder once; files that start with `_` or `test_` are left out.
+def load_folder(folder: Path) -> set[str]:
+    """Import every module of a folder once and return their names.
 
-    Raises RuleLoadError with file, line and reason.
+    Files that start with `_` or `test_` are left out. Raises RuleLoadError with file, line and
+    reason.
     """
     home = folder.resolve()
     if not home.is_dir():
@@ -29,9 +31,14 @@ def load_folder(folder: Path) -> None:
     if not files:
         raise RuleLoadError(f"{folder}: no rules in this folder (*.py)")
     for file in files:
-        if file not in _loaded:
-            _import(file)
-            _loaded.add(file)
+        if file not in _modules:
+            _modules[file] = _import(file)
+    return {_modules[file] for file in files}
+
+
+def from_folders() -> set[str]:
+    """Return the names of all modules that were imported from folders."""
+    return set(_modules.values())
 
 
 def load_entry_points() -> None:
@@ -51,8 +58,8 @@ def _shown(entry: EntryPoint) -> str:
     return f"{entry.name} = {entry.value}{package}"
 
 
-def _import(file: Path) -> None:
-    name = f"gitops_policy_rules_of_{file.parent.name.replace('-', '_')}.{file.stem}"
+def _import(file: Path) -> str:
+    name = f"gitops_policy_rules_{sha256(str(file.parent).encode()).hexdigest()[:8]}.{file.stem}"
     spec = spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise RuleLoadError(f"{file}: is no Python module")
@@ -63,6 +70,7 @@ def _import(file: Path) -> None:
     except Exception as error:
         del sys.modules[name]
         raise RuleLoadError(f"{_place(file, error)}: {_reason(error)}") from error
+    return name
 
 
 def _place(file: Path, error: Exception) -> str:

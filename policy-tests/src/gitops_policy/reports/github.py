@@ -27,7 +27,7 @@ def _annotations(outcome: Outcome) -> Iterator[str]:
     for group in groups(outcome.reports):
         for place in group.places:
             finding = place.finding
-            where = f"{place.subject} {finding.pointer}".strip()
+            where = f"{place.subject} {place.pointer}".strip()
             lines = [group.message, where, f"Fix: {group.fix}" if group.fix else ""]
             if len(outcome.reports) > 1:
                 lines.append(f"In {', '.join(place.builds)}")

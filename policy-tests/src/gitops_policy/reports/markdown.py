@@ -92,7 +92,7 @@ def _folded(title: str, lines: list[str]) -> list[str]:
 
 
 def _row(group: Group) -> str:
-    places = [_where(place.where, place.subject, place.finding.pointer) for place in group.places]
+    places = [_where(place.where, place.subject, place.pointer) for place in group.places]
     left = len(places) - PLACES
     shown = places[:PLACES] + ([f"and {left} more"] if left > 0 else [])
     fix = f"<br>Fix: {_plain(group.fix)}" if group.fix else ""

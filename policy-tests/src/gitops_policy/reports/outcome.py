@@ -64,10 +64,18 @@ class Place:
     @property
     def subject(self) -> str:
         """The object, without its namespace where that differs between the builds."""
-        resource = self.finding.resource
+        resource, container = self.finding.resource, self.finding.container
         if resource is None:
             return ""
-        return str(resource) if len(self.namespaces) == 1 else f"{resource.kind} {resource.name}"
+        shown = str(resource) if len(self.namespaces) == 1 else f"{resource.kind} {resource.name}"
+        return f"{shown} container {container}" if container else shown
+
+    @property
+    def pointer(self) -> str:
+        """The JSON pointer, where file, line and container do not lead to the field already."""
+        origin = self.finding.origin
+        known = origin and origin.file and origin.line and self.finding.container
+        return "" if known else self.finding.pointer
 
 
 @dataclass
@@ -87,7 +95,7 @@ def groups(reports: Mapping[str, Report]) -> list[Group]:
     places: dict[object, Place] = {}
     for build, report in reports.items():
         for finding in report.findings:
-            said = (finding.rule, finding.severity, finding.message, finding.fix)
+            said = (finding.rule, finding.severity, _message(finding), finding.fix)
             group = found.setdefault(said, Group(*said))
             key = (said, *_place(finding, build))
             if key not in places:
@@ -100,9 +108,15 @@ def groups(reports: Mapping[str, Report]) -> list[Group]:
     return sorted(found.values(), key=lambda g: (-g.severity, g.rule))
 
 
+def _message(finding: Finding) -> str:
+    """Return the message without the container's name, which stands beside the place."""
+    return finding.message.removeprefix(f"container '{finding.container}': ")
+
+
 def _place(finding: Finding, build: str) -> tuple[object, ...]:
     """Say what makes two findings the same place: a line of a file, however many builds read it."""
     resource, origin = finding.resource or ResourceId("", "", "", ""), finding.origin
     if origin and origin.file and origin.line:
-        return (resource.kind, resource.name, finding.pointer, origin.file, origin.line)
+        named = (resource.kind, resource.name, finding.container)
+        return (*named, finding.pointer, origin.file, origin.line)
     return (resource, finding.pointer, build)

@@ -10,6 +10,7 @@ from gitops_policy.reports.outcome import Group, Outcome, Place, groups
 
 PLACES = 10
 BUILDS = 4
+_ALIGNED = 60
 _COLOURS = {"error": "31", "warning": "33", "info": "36", "ok": "32", "dim": "2", "bold": "1"}
 _INDENT = " " * 9
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -53,8 +54,12 @@ class _Text:
         severity = self._paint(f"{group.severity.name:<7}", group.severity.name)
         rule = self._paint(group.rule, "bold")
         yield f"{severity}  {rule}  {printable(group.message)}"
-        for place in group.places[: self.limit]:
-            yield _INDENT + self._place(place)
+        shown = group.places[: self.limit]
+        width = max(
+            (len(place.where) for place in shown if len(place.where) <= _ALIGNED), default=0
+        )
+        for place in shown:
+            yield _INDENT + self._place(place, width)
         left = len(group.places[self.limit :]) if self.limit else 0
         if left:
             more = f"and {left} more: gitops-policy lint --only {group.rule} ..."
@@ -62,16 +67,15 @@ class _Text:
         if group.fix:
             yield f"{_INDENT}fix: {printable(group.fix)}"
 
-    def _place(self, place: Place) -> str:
-        finding = place.finding
-        parts = [printable(place.where), printable(place.subject)]
-        parts.append(self._paint(printable(finding.pointer), "dim") if finding.pointer else "")
+    def _place(self, place: Place, width: int) -> str:
+        parts = [printable(place.where).ljust(width), printable(place.subject)]
+        parts.append(self._paint(printable(place.pointer), "dim") if place.pointer else "")
         if len(self.outcome.reports) > 1 and place.builds != [place.where]:
             shown = place.builds[:BUILDS]
             left = len(place.builds) - len(shown)
             more = f" and {left} more" if left else ""
             parts.append(self._paint(f"in {printable(', '.join(shown))}{more}", "dim"))
-        return "  ".join(part for part in parts if part)
+        return "  ".join(part for part in parts if part).rstrip()
 
     def _crashed(self) -> Iterator[str]:
         for error in self.outcome.total.errors:
