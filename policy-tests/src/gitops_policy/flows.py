@@ -12,13 +12,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gitops_policy.fields import entries, mapping, sequence, text
 from gitops_policy.model import Resource
 from gitops_policy.pods import Pod
 from gitops_policy.selectors import Selecting, matches
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 POLICY = "networking.k8s.io/NetworkPolicy"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
@@ -155,19 +154,13 @@ def types(policy: Resource) -> set[str]:
     return {"Ingress"} | ({"Egress"} if sequence(policy.spec, "egress") else set())
 
 
-_POLICIES: WeakKeyDictionary[World, tuple[Selecting, dict[str, list[Resource]]]] = (
-    WeakKeyDictionary()
-)
-
-
+@once
 def _policies(world: World) -> tuple[Selecting, dict[str, list[Resource]]]:
-    if world not in _POLICIES:
-        found = world.index.of_kind(POLICY)
-        spaces: dict[str, list[Resource]] = {}
-        for policy in found:
-            spaces.setdefault(policy.namespace, []).append(policy)
-        _POLICIES[world] = Selecting(found, lambda p: mapping(p.spec, "podSelector")), spaces
-    return _POLICIES[world]
+    found = world.index.of_kind(POLICY)
+    spaces: dict[str, list[Resource]] = {}
+    for policy in found:
+        spaces.setdefault(policy.namespace, []).append(policy)
+    return Selecting(found, lambda policy: mapping(policy.spec, "podSelector")), spaces
 
 
 def policies_of(pod: Pod, world: World) -> Iterator[Resource]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gitops_policy.fields import entries, mapping, sequence, text
 from gitops_policy.model import Resource
 from gitops_policy.operators import KINDS, made_labels
 from gitops_policy.pods import Pod
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 # Pods of these kinds are started by others on demand; no Service or budget means them.
 _RUN_TO_END = frozenset({"argoproj.io/AnalysisTemplate", "argoproj.io/ClusterAnalysisTemplate"})
@@ -60,14 +59,14 @@ class _Pods:
         return found
 
 
-_PODS: WeakKeyDictionary[World, _Pods] = WeakKeyDictionary()
+@once
+def _pods(world: World) -> _Pods:
+    return _Pods(world)
 
 
 def pods_in(world: World, namespace: str, selector: object = None) -> list[Pod]:
     """Return all pods of a namespace that a selector accepts, those of analysis jobs included."""
-    if world not in _PODS:
-        _PODS[world] = _Pods(world)
-    found = _PODS[world].candidates(namespace, selector)
+    found = _pods(world).candidates(namespace, selector)
     return [pod for pod in found if matches(selector, pod.labels)]
 
 
@@ -103,13 +102,9 @@ def _may_accept(selector: object, labels: Mapping[str, Any]) -> bool:
     )
 
 
-_MADE: WeakKeyDictionary[World, list[tuple[Resource, dict[str, Any]]]] = WeakKeyDictionary()
-
-
+@once
 def _operator_pods(world: World) -> list[tuple[Resource, dict[str, Any]]]:
-    if world not in _MADE:
-        _MADE[world] = [(r, made_labels(r)) for r in world.index.of_kind(*KINDS)]
-    return _MADE[world]
+    return [(resource, made_labels(resource)) for resource in world.index.of_kind(*KINDS)]
 
 
 def served(world: World, namespace: str, service: Mapping[str, Any]) -> list[Pod]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from gitops_policy.fields import Path, entries, mapping, sequence, text
@@ -12,6 +12,7 @@ from gitops_policy.flows import (
     DIRECTIONS,
     NAMESPACE_NAME,
     POLICY,
+    Network,
     namespace_labels,
     networks,
     types,
@@ -22,7 +23,7 @@ from gitops_policy.selectors import pods_in, selects
 from gitops_policy.world import World
 
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"
-_EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+_EVERYWHERE = ((IPv4Network, IPv4Network("0.0.0.0/0")), (IPv6Network, IPv6Network("::/0")))
 
 
 def openings(policy: Resource) -> Iterator[tuple[Path, dict[str, Any], str]]:
@@ -157,13 +158,23 @@ def network_policy_not_open(policy: Resource) -> Iterator[Problem]:
 def _whole_internet(item: object, name: str) -> Iterator[tuple[int, bool]]:
     """Yield the peers whose networks are everything, alone or together; and if there are holes."""
     found = [(i, *networks(mapping(peer, "ipBlock"))) for i, peer in entries(item, name)]
-    for version, everywhere in _EVERYWHERE.items():
-        blocks = [(i, net, holes) for i, net, holes in found if net and net.version == version]
+    for family, everywhere in _EVERYWHERE:
+        blocks = [(i, net, holes) for i, net, holes in found if isinstance(net, family)]
         alone = [(i, bool(holes)) for i, net, holes in blocks if net == everywhere]
         yield from alone
-        parts = [net for _, net, holes in blocks if not holes]
-        if not alone and everywhere in collapse_addresses(parts):
+        whole = {net for _, net, holes in blocks if not holes}
+        if not alone and _size(whole) == everywhere.num_addresses:
             yield blocks[0][0], False
+
+
+def _size(parts: set[Network]) -> int:
+    """Count the addresses of networks; one inside another counts once."""
+    outer = [net for net in parts if not any(net != o and _inside(net, o) for o in parts)]
+    return sum(net.num_addresses for net in outer)
+
+
+def _inside(net: Network, other: Network) -> bool:
+    return net.network_address in other and net.prefixlen >= other.prefixlen
 
 
 @rule(
