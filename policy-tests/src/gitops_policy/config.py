@@ -63,6 +63,16 @@ class Config:
     registries: Annotated[tuple[str, ...], "The registries that images may come from."] = ()
     minimum_replicas: Annotated[int, "The fewest pods of a workload that serves."] = 2
     zones: Annotated[int, "The number of zones that the nodes stand in."] = 3
+    nodes: Annotated[int, "The number of nodes that the workloads may use; 0: not known."] = 0
+    gateway_namespaces: Annotated[
+        tuple[str, ...], "The namespaces in which gateways and ingress controllers run."
+    ] = ("envoy-gateway-system", "ingress-nginx", "istio-system", "istio-ingress", "traefik")
+    monitoring_namespaces: Annotated[
+        tuple[str, ...], "The namespaces in which Prometheus runs."
+    ] = ("monitoring", "prometheus", "observability", "openshift-monitoring")
+    deregistration_seconds: Annotated[
+        int, "The seconds until load balancers send nothing more to a pod that ends."
+    ] = 5
     shutdown_settings: Annotated[
         tuple[str, ...], "The variables that tell a server how many seconds it takes to stop."
     ] = ("DRAIN_SECONDS", "SHUTDOWN_SECONDS")
