@@ -1,79 +1,27 @@
-"""RBAC: no more than is needed."""
+"""RBAC bindings: who is given which Role."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import entries, field, mapping, sequence, text
+from gitops_policy.fields import entries, field, mapping, text
 from gitops_policy.model import Problem, Resource
+from gitops_policy.permissions import (
+    BINDINGS,
+    GOOD_PRACTICES,
+    RBAC,
+    allows_everything,
+    bound_role,
+    built_in,
+    default_binding,
+    rules_of,
+)
 from gitops_policy.registry import rule
 from gitops_policy.world import World
 
-_RBAC = "rbac.authorization.k8s.io"
-_ROLES = [f"{_RBAC}/Role", f"{_RBAC}/ClusterRole"]
-_BINDINGS = [f"{_RBAC}/RoleBinding", f"{_RBAC}/ClusterRoleBinding"]
-_DOCS = "https://kubernetes.io/docs/concepts/security/rbac-good-practices/"
-
-
-@rule(
-    id="no-wildcard-permissions",
-    title="Roles name verbs, resources and groups",
-    severity="error",
-    rationale="A wildcard also grants what is invented later.",
-    references=[_DOCS],
-    kinds=_ROLES,
-    known_as=[
-        "kube-linter:wildcard-in-rules",
-        "checkov:CKV_K8S_49",
-        "kubescape:C-0187",
-        "trivy:KSV-0044",
-        "trivy:KSV-0045",
-        "trivy:KSV-0046",
-        "kyverno:restrict-wildcard-verbs",
-        "kyverno:restrict-wildcard-resources",
-    ],
-)
-def no_wildcard_permissions(role: Resource) -> Iterator[Problem]:
-    """No `*` among verbs, resources, groups or URLs."""
-    for i, item in entries(role.content, "rules"):
-        for name in ("verbs", "resources", "apiGroups", "nonResourceURLs"):
-            if any("*" in str(value) for value in sequence(item, name)):
-                yield role.problem(("rules", i, name), f"{name} has a wildcard", "list them")
-
-
-@rule(
-    id="no-secret-access",
-    title="Roles do not read Secrets",
-    severity="error",
-    rationale=(
-        "Who may list the Secrets of a namespace has them all; who may get one needs its name."
-    ),
-    references=[_DOCS + "#listing-secrets"],
-    kinds=_ROLES,
-    known_as=[
-        "kube-linter:access-to-secrets",
-        "checkov:CKV2_K8S_5",
-        "kubescape:C-0015",
-        "trivy:KSV-0041",
-        "trivy:KSV-0113",
-        "kyverno:restrict-secret-role-verbs",
-    ],
-)
-def no_secret_access(role: Resource) -> Iterator[Problem]:
-    """No list or watch of Secrets; get, update and delete only with resourceNames."""
-    for i, item in entries(role.content, "rules"):
-        groups, resources = (
-            set(map(str, sequence(item, name))) for name in ("apiGroups", "resources")
-        )
-        if not {"", "*"} & groups or not {"secrets", "*"} & resources:
-            continue
-        verbs = {str(verb) for verb in sequence(item, "verbs")}
-        if {"list", "watch", "deletecollection", "*"} & verbs:
-            yield role.problem(
-                ("rules", i), "it may list every Secret", "grant get with resourceNames"
-            )
-        elif not sequence(item, "resourceNames") and verbs - {"create"}:
-            yield role.problem(("rules", i), "it may read any Secret", "add resourceNames")
+_LEAST = GOOD_PRACTICES + "#least-privilege"
+_ROLES = "https://kubernetes.io/docs/reference/access-authn-authz/rbac/"
+_ANONYMOUS = ("system:anonymous", "system:unauthenticated")
 
 
 @rule(
@@ -81,20 +29,138 @@ def no_secret_access(role: Resource) -> Iterator[Problem]:
     title="Nobody is bound to cluster-admin",
     severity="error",
     rationale="cluster-admin may do everything, everywhere.",
-    references=[_DOCS + "#least-privilege"],
-    kinds=_BINDINGS,
-    known_as=[
-        "kube-linter:cluster-admin-role-binding",
-        "polaris:clusterrolebindingClusterAdmin",
-        "kubescape:C-0185",
-        "trivy:KSV-0111",
-        "kyverno:restrict-binding-clusteradmin",
-    ],
+    references=[_LEAST],
+    kinds=[f"{RBAC}/ClusterRoleBinding"],
+    known_as=(
+        "kube-linter:cluster-admin-role-binding polaris:clusterrolebindingClusterAdmin "
+        "kubescape:C-0185 trivy:KSV-0111 datree:95 kyverno:restrict-binding-clusteradmin cis:5.1.1"
+    ),
 )
 def no_cluster_admin(binding: Resource) -> Iterator[Problem]:
-    """roleRef is not cluster-admin."""
+    """A ClusterRoleBinding's roleRef is not cluster-admin; Kubernetes' own binding is let off."""
+    if text(binding.content, "roleRef", "name") == "cluster-admin" and not default_binding(binding):
+        yield binding.problem(("roleRef", "name"), "binds cluster-admin", "write a small Role")
+
+
+@rule(
+    id="no-cluster-admin-in-namespace",
+    title="Nobody is bound to cluster-admin in a namespace",
+    severity="error",
+    rationale="In its namespace it gives every right, also to read Secrets and to bind Roles.",
+    references=[_LEAST],
+    kinds=[f"{RBAC}/RoleBinding"],
+    known_as=(
+        "polaris:rolebindingClusterAdminClusterRole polaris:rolebindingClusterAdminRole "
+        "trivy:KSV-0111 datree:95 kyverno:restrict-binding-clusteradmin cis:5.1.1"
+    ),
+)
+def no_cluster_admin_in_namespace(binding: Resource) -> Iterator[Problem]:
+    """A RoleBinding's roleRef is not cluster-admin."""
     if text(binding.content, "roleRef", "name") == "cluster-admin":
         yield binding.problem(("roleRef", "name"), "binds cluster-admin", "write a small Role")
+
+
+@rule(
+    id="no-administrator-binding",
+    title="Nobody is bound to a Role that allows everything",
+    severity="error",
+    rationale="A Role of wildcards is cluster-admin by another name.",
+    references=[_LEAST],
+    kinds=BINDINGS,
+    known_as=(
+        "polaris:clusterrolebindingClusterAdmin polaris:rolebindingClusterAdminClusterRole "
+        "polaris:rolebindingClusterAdminRole cis:5.1.1"
+    ),
+)
+def no_administrator_binding(binding: Resource, world: World) -> Iterator[Problem]:
+    """The Role of the build that is bound has no rule with all verbs on all resources."""
+    role = bound_role(binding, world.index)
+    if role is None or built_in(binding):
+        return
+    if any(allows_everything(item) for item in rules_of(role, world.index)):
+        yield binding.problem(
+            ("roleRef", "name"),
+            f"binds the {role.kind} {role.name!r}, which allows everything",
+            "list what is needed in the Role",
+        )
+
+
+@rule(
+    id="no-default-administrator-binding",
+    title="Nobody is bound to the default ClusterRoles admin and edit",
+    severity="info",
+    rationale="Both read every Secret of a namespace and run pods with any account there.",
+    references=[_ROLES + "#user-facing-roles"],
+    kinds=BINDINGS,
+    known_as="trivy:KSV-0111",
+    default=False,
+)
+def no_default_administrator_binding(binding: Resource) -> Iterator[Problem]:
+    """The roleRef is neither `admin` nor `edit`."""
+    name = text(binding.content, "roleRef", "name")
+    if name in ("admin", "edit"):
+        yield binding.problem(("roleRef", "name"), f"binds {name!r}", "write a small Role")
+
+
+@rule(
+    id="no-masters-binding",
+    title="Nothing is bound to the group system:masters",
+    severity="error",
+    rationale="Its members pass every authorization check; no binding can take that away.",
+    references=[GOOD_PRACTICES + "#least-privilege"],
+    kinds=BINDINGS,
+    known_as=(
+        "kubescape:C-0246 trivy:KSV-0123 datree:104 kyverno:restrict-binding-system-groups "
+        "cis:5.1.7"
+    ),
+)
+def no_masters_binding(binding: Resource) -> Iterator[Problem]:
+    """No subject is system:masters; Kubernetes' own binding is let off."""
+    if not default_binding(binding):
+        yield from _subjects(binding, ("system:masters",))
+
+
+@rule(
+    id="no-anonymous-binding",
+    title="Nothing is bound to those who are not logged in",
+    severity="error",
+    rationale="Whoever reaches the API server has these rights.",
+    references=[_ROLES + "#discovery-roles"],
+    kinds=BINDINGS,
+    known_as=(
+        "kubescape:C-0262 trivy:KSV-0122 gatekeeper:disallowanonymous "
+        "kyverno:restrict-binding-system-groups"
+    ),
+)
+def no_anonymous_binding(binding: Resource) -> Iterator[Problem]:
+    """No subject is system:anonymous or system:unauthenticated."""
+    if not default_binding(binding):
+        yield from _subjects(binding, _ANONYMOUS)
+
+
+@rule(
+    id="no-authenticated-binding",
+    title="Nothing is bound to everybody who is logged in",
+    severity="error",
+    rationale="Every account of every pod, and on some clouds everybody with a login, has them.",
+    references=[_ROLES + "#discovery-roles"],
+    kinds=BINDINGS,
+    known_as="kubescape:C-0265 trivy:KSV-01011 gatekeeper:disallowanonymous",
+)
+def no_authenticated_binding(binding: Resource) -> Iterator[Problem]:
+    """No subject is system:authenticated."""
+    if not default_binding(binding):
+        yield from _subjects(binding, ("system:authenticated",))
+
+
+def _subjects(binding: Resource, names: tuple[str, ...]) -> Iterator[Problem]:
+    for i, subject in entries(binding.content, "subjects"):
+        if subject.get("kind") != "ServiceAccount" and subject.get("name") in names:
+            yield binding.problem(
+                ("subjects", i, "name"),
+                f"gives rights to {subject['name']}",
+                "name the users, groups or ServiceAccounts that need them",
+            )
 
 
 @rule(
@@ -102,14 +168,14 @@ def no_cluster_admin(binding: Resource) -> Iterator[Problem]:
     title="A binding joins a Role and ServiceAccounts that exist",
     severity="error",
     rationale="A binding to a missing Role grants nothing: the job fails at its first call.",
-    references=["https://kubernetes.io/docs/reference/access-authn-authz/rbac/"],
-    kinds=_BINDINGS,
+    references=[_ROLES],
+    kinds=BINDINGS,
 )
 def role_binding_resolves(binding: Resource, world: World) -> Iterator[Problem]:
     """A namespaced Role and the ServiceAccounts of the own namespace are in the build."""
     reference = mapping(binding.content, "roleRef")
     name = text(reference, "name")
-    role = world.index.get(f"{_RBAC}/Role", binding.namespace, name)
+    role = world.index.get(f"{RBAC}/Role", binding.namespace, name)
     if reference.get("kind") == "Role" and role is None:
         yield binding.problem(("roleRef", "name"), f"there is no Role {name!r}", "add it")
     for i, subject in entries(binding.content, "subjects"):

@@ -1,0 +1,121 @@
+"""What Roles allow, and which Role a binding gives to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gitops_policy.fields import entries, mapping, sequence, text
+from gitops_policy.model import Index, Problem, Resource
+from gitops_policy.selectors import matches
+
+RBAC = "rbac.authorization.k8s.io"
+ROLES = (f"{RBAC}/Role", f"{RBAC}/ClusterRole")
+BINDINGS = (f"{RBAC}/RoleBinding", f"{RBAC}/ClusterRoleBinding")
+GOOD_PRACTICES = "https://kubernetes.io/docs/concepts/security/rbac-good-practices/"
+
+CHANGES = ("create", "update", "patch", "delete", "deletecollection", "impersonate")
+_ALL_VERBS = {"get", "list", "watch", "create", "update", "patch", "delete"}
+_DEFAULTS = ("admin", "cluster-admin", "edit", "view")
+# The bindings to groups that every API server makes.
+_DEFAULT_BINDINGS = (
+    "cluster-admin",
+    "system:basic-user",
+    "system:discovery",
+    "system:public-info-viewer",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Verbs on resources of API groups; a rule of a Role may allow one of them."""
+
+    groups: tuple[str, ...]
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+    def allowed_by(self, rule: dict[str, Any]) -> bool:
+        """Say whether a rule of a Role allows any of the verbs on any of the resources."""
+        # A rule without groups is not valid: it is judged by what it means to allow.
+        groups = _strings(rule, "apiGroups") or {"*"}
+        return (
+            bool({"*", *self.groups} & groups)
+            and bool({"*", *self.verbs} & _strings(rule, "verbs"))
+            and any(_covers(given, self.resources) for given in _strings(rule, "resources"))
+        )
+
+
+def _strings(rule: dict[str, Any], name: str) -> set[str]:
+    return {item for item in sequence(rule, name) if isinstance(item, str)}
+
+
+def _covers(given: str, wanted: tuple[str, ...]) -> bool:
+    """Compare as Kubernetes does, and as `pods/*` is meant although it matches nothing there."""
+    if given == "*" or given in wanted:
+        return True
+    resource, _, subresource = given.partition("/")
+    return any(
+        resource in ("*", name.partition("/")[0]) and subresource in ("*", name.partition("/")[2])
+        for name in wanted
+        if subresource and "/" in name and "*" in (resource, subresource)
+    )
+
+
+def narrowed(rule: dict[str, Any]) -> bool:
+    """Say whether a rule is for named objects only."""
+    names = sequence(rule, "resourceNames")
+    return bool(names) and "*" not in names
+
+
+def built_in(resource: Resource) -> bool:
+    """Say whether a Role or binding is one that Kubernetes itself installs."""
+    cluster_role = resource.kind == "ClusterRole" and resource.name in _DEFAULTS
+    binding = resource.kind == "ClusterRoleBinding" and resource.name == "cluster-admin"
+    return cluster_role or binding or resource.name.startswith("system:")
+
+
+def default_binding(binding: Resource) -> bool:
+    """Say whether a binding is one of those that every API server makes for groups."""
+    return binding.kind == "ClusterRoleBinding" and binding.name in _DEFAULT_BINDINGS
+
+
+def grants(
+    role: Resource, access: Access, what: str, fix: str, *, named: bool = False
+) -> Iterator[Problem]:
+    """Yield a problem for each rule of a Role that allows the access.
+
+    A rule for named objects is let off unless `named` is set.
+    """
+    for i, rule in entries(role.content, "rules"):
+        if access.allowed_by(rule) and (named or not narrowed(rule)):
+            yield role.problem(("rules", i), f"it may {what}", fix)
+
+
+def bound_role(binding: Resource, index: Index) -> Resource | None:
+    """Return the Role or ClusterRole of a binding; None where the build does not hold it."""
+    reference = mapping(binding.content, "roleRef")
+    kind, name = text(reference, "kind"), text(reference, "name")
+    if kind == "Role" and binding.kind == "RoleBinding":
+        return index.get(f"{RBAC}/Role", binding.namespace, name)
+    return index.get(f"{RBAC}/ClusterRole", "", name) if kind == "ClusterRole" else None
+
+
+def rules_of(role: Resource, index: Index) -> list[dict[str, Any]]:
+    """Return the rules of a Role, those that an aggregated ClusterRole collects included."""
+    found = [rule for _, rule in entries(role.content, "rules")]
+    for _, selector in entries(role.content, "aggregationRule", "clusterRoleSelectors"):
+        for other in index.of_kind(f"{RBAC}/ClusterRole"):
+            if other is not role and matches(selector, other.labels):
+                found += [rule for _, rule in entries(other.content, "rules")]
+    return found
+
+
+def allows_everything(rule: dict[str, Any], groups: tuple[str, ...] = ("*",)) -> bool:
+    """Say whether a rule allows all verbs on all resources of one of these groups."""
+    verbs = _strings(rule, "verbs")
+    return (
+        bool(_strings(rule, "apiGroups") & set(groups))
+        and "*" in _strings(rule, "resources")
+        and ("*" in verbs or verbs >= _ALL_VERBS)
+    )
