@@ -93,11 +93,12 @@ class Evaluation:
             self._call(position, subjects.of(rule), outcome)
         return outcome
 
-    def describe(self, part: Part) -> tuple[str, str]:
-        """Return rule and subject of a part, for the error when it gets lost."""
-        if part.rule is not None:
-            return self.rules[part.rule].id, "the build"
-        return "all-rules", f"objects {part.start + 1} to {part.stop}"
+    def lost(self, part: Part, reason: str) -> Outcome:
+        """Return what stands for a part whose process died: an error, lest it look clean."""
+        rule = "" if part.rule is None else self.rules[part.rule].id
+        where = f"objects {part.start + 1} to {part.stop}: " if part.rule is None else ""
+        error = RuleError(rule or "(all rules)", f"{where}not checked: {reason}")
+        return Outcome(errors=[(part.rule or 0, error)])
 
     def report(self, outcomes: Iterable[Outcome]) -> Report:
         """Put the outcomes of all parts together, in the order of the parts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gitops_policy.build import (
@@ -17,18 +18,18 @@ from gitops_policy.build import (
 )
 from gitops_policy.config import Config
 from gitops_policy.discovery import contents
-from gitops_policy.engine import lint
+from gitops_policy.engine import Evaluation, Outcome, Part, lint
 from gitops_policy.findings import Report
 from gitops_policy.kustomization import RenderError, shown
 from gitops_policy.manifests import ManifestError, Source, read_text
+from gitops_policy.workers import Lost, cores, share
 from gitops_policy.world import Workspace
+
+_OBJECTS_PER_JOB = 300
 
 
 def check(
-    paths: Iterable[str],
-    config: Config,
-    *,
-    jobs: int | None = None,  # noqa: ARG001
+    paths: Iterable[str], config: Config, *, jobs: int | None = None
 ) -> tuple[dict[str, Report], list[ManifestError]]:
     """Lint everything under `paths`; returns a report per build and what could not be read.
 
@@ -37,6 +38,7 @@ def check(
     reports: dict[str, Report] = {}
     failures: list[ManifestError] = []
     workspaces: dict[Path, Workspace] = {}
+    evaluations: dict[str, Evaluation] = {}
     for build, root in _builds(paths):
         if isinstance(build, ManifestError):
             broken = _release_file(build, config)
@@ -46,8 +48,34 @@ def check(
         workspace = workspaces.setdefault(root, Workspace(root))
         workspace.add(build)
         name = str(build.path) if build.name in reports else build.name
-        reports[name] = lint(build, config, workspace=workspace)
+        evaluations[name] = Evaluation(build, config, workspace)
+        reports[name] = Report()  # keeps the place among the others
+    reports.update(_evaluated(evaluations, jobs))
     return reports, failures
+
+
+def _evaluated(evaluations: dict[str, Evaluation], jobs: int | None) -> dict[str, Report]:
+    tasks = [(name, part) for name, found in evaluations.items() for part in found.parts()]
+    objects = sum(len(found.world.index.resources) for found in evaluations.values())
+    answers = share(partial(_run, evaluations), tasks, jobs or _useful_jobs(objects))
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in evaluations}
+    for (name, part), answer in zip(tasks, answers, strict=True):
+        outcomes[name].append(_outcome(evaluations[name], part, answer))
+    return {name: found.report(outcomes[name]) for name, found in evaluations.items()}
+
+
+def _run(evaluations: dict[str, Evaluation], task: tuple[str, Part]) -> Outcome:
+    name, part = task
+    return evaluations[name].run(part)
+
+
+def _outcome(evaluation: Evaluation, part: Part, answer: Outcome | Lost) -> Outcome:
+    return evaluation.lost(part, answer.reason) if isinstance(answer, Lost) else answer
+
+
+def _useful_jobs(objects: int) -> int:
+    """Return how many processes pay: a start costs as much as some hundred objects."""
+    return min(cores(), 1 + objects // _OBJECTS_PER_JOB)
 
 
 def _release_file(error: ManifestError, config: Config) -> dict[str, Report]:
@@ -80,8 +108,8 @@ def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]
     for folder, build in zip(folders, build_many(folders), strict=True):
         yield build, repository(folder)
     for name, files in plain:
-        for build in _files(name, files):
-            yield build, repository(Path(name))
+        for outcome in _files(name, files):
+            yield outcome, repository(Path(name))
 
 
 def _files(name: str, files: list[Path]) -> Iterator[Build | ManifestError]:
