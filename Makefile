@@ -22,7 +22,7 @@ run: $(READY) ## Render and lint every overlay, then play a good and a bad relea
 # Three workers on two cores, the plays first: they mostly wait. Only CI pays the minute of coverage.
 .PHONY: test
 test: $(READY) ## Run every test that needs no cluster; with CI=true, hold coverage to its limit
-	@$(BIN)/python tools/install.py kustomize schemas prometheus pod-security
+	@$(BIN)/python tools/install.py kustomize schemas prometheus pod-security report-schemas
 	@rm -f .coverage .coverage.*
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(CI),--cov --cov-report=) $(PYTEST_ARGS)
 	@$(if $(CI),$(BIN)/coverage report)
@@ -48,7 +48,7 @@ image-test: ## Build the service's image without a registry and try it (root, bu
 
 .PHONY: tools
 tools: $(READY) ## Build every pinned command-line tool into .tools/bin
-	@$(BIN)/python tools/install.py kustomize schemas prometheus pod-security actionlint
+	@$(BIN)/python tools/install.py kustomize schemas prometheus pod-security report-schemas actionlint
 
 .PHONY: lock
 lock: $(READY) ## Lock the Python dependencies again, with hashes

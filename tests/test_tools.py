@@ -60,6 +60,12 @@ def test_a_second_install_builds_nothing(checkout: Path) -> None:
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
 
 
+def test_the_schema_of_a_report_format_is_copied(checkout: Path) -> None:
+    assert install(checkout, "report-schemas").returncode == 0
+    schema = checkout / ".tools/report-schemas/sarif-schema-2.1.0.json"
+    assert '"title": "Static Analysis Results Format (SARIF) Version 2.1.0' in schema.read_text()
+
+
 def fake_kustomize(folder: Path, version: str) -> Path:
     """A program that says it is kustomize in this version."""
     folder.mkdir()

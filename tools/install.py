@@ -64,7 +64,12 @@ def _install(family: str) -> None:
     if stamp.is_file() and stamp.read_text() == wanted and _outputs_exist(family):
         return
     started = time.monotonic()
-    made = _write_schemas() if family == "schemas" else _build(family, _settings(family))
+    if family == "schemas":
+        made = _write_schemas()
+    elif family == "report-schemas":
+        made = _copy_files(family)
+    else:
+        made = _build(family, _settings(family))
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(wanted)
     print(f"tools: {made} ({time.monotonic() - started:.0f} s)", file=sys.stderr)
@@ -78,8 +83,8 @@ def _fingerprint(family: str) -> str:
 
 
 def _outputs_exist(family: str) -> bool:
-    if family == "schemas":
-        return (STATE / "schemas").is_dir()
+    if family in ("schemas", "report-schemas"):
+        return (STATE / family).is_dir()
     settings = _settings(family)
     folders = [name for copied in settings.get("folders", {}).values() for name in copied.values()]
     binaries = [f"bin/{name}" for name in settings["binaries"]]
@@ -147,23 +152,43 @@ def _link_installed(version: str, binaries: dict[str, list[str]]) -> bool:
 
 
 def _write_schemas() -> str:
-    folder = TOOLS / "schemas"
-    sources = tomllib.loads((folder / "sources.toml").read_text())
-    pins = dict(re.findall(r"^\t(\S+) (v\S+)$", (folder / "go.mod").read_text(), re.MULTILINE))
-    modules = [f"{module}@{pins[module]}" for module in sources]
-    output = _run(
-        [_go(), "mod", "download", "-json", *modules],
-        folder,
-        {"GOFLAGS": "-mod=readonly"},
-        f"fetching the custom resource schemas of {len(modules)} modules",
-    )
-    folders = [Path(module["Dir"]) / sources[module["Path"]] for module in _json_documents(output)]
+    sources, folders = _modules("schemas", "fetching the custom resource schemas")
     with tempfile.TemporaryDirectory(dir=STATE) as temporary:
-        count = crd_schemas.write(folders, Path(temporary))
+        count = crd_schemas.write(
+            [folders[module] / place for module, place in sources.items()], Path(temporary)
+        )
         target = STATE / "schemas"
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(temporary, target)
     return f"{count} custom resource schemas written"
+
+
+def _copy_files(family: str) -> str:
+    """Copy the one file that each pinned module is there for."""
+    sources, folders = _modules(family, f"fetching the {family}")
+    target = STATE / family
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    for module, place in sources.items():
+        shutil.copyfile(folders[module] / place, target / Path(place).name)
+    return f"{len(sources)} {family} copied"
+
+
+def _modules(family: str, what: str) -> tuple[dict[str, str], dict[str, Path]]:
+    """Download the pinned modules of a family; return what is wanted of each, and its folder."""
+    home = TOOLS / family
+    sources = tomllib.loads((home / "sources.toml").read_text())
+    pins = dict(
+        re.findall(r"^(?:require |\t)(\S+) (v\S+)$", (home / "go.mod").read_text(), re.MULTILINE)
+    )
+    modules = [f"{module}@{pins[module]}" for module in sources]
+    output = _run(
+        [_go(), "mod", "download", "-json", *modules],
+        home,
+        {"GOFLAGS": "-mod=readonly"},
+        f"{what} of {len(modules)} modules",
+    )
+    return sources, {m["Path"]: Path(m["Dir"]) for m in _json_documents(output)}
 
 
 def _json_documents(text: str) -> Iterator[dict[str, str]]:
