@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gitops_policy.fields import Path, entries, field, mapping, text
+from gitops_policy.fields import Path, entries, mapping, text
 from gitops_policy.model import Resource
 from gitops_policy.pods import Pod
+from gitops_policy.secret_makers import Keys, made_by
 from gitops_policy.world import World, once
 
-Keys = frozenset[str] | None
+__all__ = ["Keys", "Reference", "config_map_keys", "references", "secret_keys", "secret_sources"]
+
 # Every namespace gets these from the cluster itself.
 _FROM_THE_CLUSTER = {
     "kube-root-ca.crt": frozenset({"ca.crt"}),
     "openshift-service-ca.crt": frozenset({"service-ca.crt"}),
 }
-_TLS_KEYS = frozenset({"tls.crt", "tls.key", "ca.crt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,35 +96,18 @@ def secret_keys(world: World) -> dict[tuple[str, str], Keys]:
     """Return every Secret that the build makes, with its keys (None where only run time knows)."""
     made: dict[tuple[str, str], Keys] = {}
     for resource in world.index.resources:
-        for name, keys in _made_by(resource):
-            made[(resource.namespace, name)] = keys
+        for namespace, name, keys in made_by(resource):
+            place = (namespace, name)
+            known = made.get(place, frozenset())
+            made[place] = None if keys is None or known is None else keys | known
     return made
 
 
-def _made_by(resource: Resource) -> Iterable[tuple[str, Keys]]:
-    spec, kind = resource.spec, resource.group_kind
-    if kind == "Secret":
-        data = {**mapping(resource.content, "data"), **mapping(resource.content, "stringData")}
-        return [(resource.name, frozenset(data))]
-    if kind == "external-secrets.io/ExternalSecret":
-        return [(text(spec, "target", "name") or resource.name, _external_keys(resource))]
-    if kind == "cert-manager.io/Certificate":
-        return [(text(spec, "secretName"), _TLS_KEYS)]
-    if kind == "bitnami.com/SealedSecret":
-        name = text(spec, "template", "metadata", "name") or resource.name
-        return [(name, frozenset(mapping(spec, "encryptedData")))]
-    if kind == "secrets.hashicorp.com/VaultStaticSecret":
-        return [(text(spec, "destination", "name"), None)]
-    if kind == "postgresql.cnpg.io/Cluster":
-        return [(f"{resource.name}-{end}", None) for end in ("app", "superuser", "ca")]
-    return []
-
-
-def _external_keys(resource: Resource) -> Keys:
-    template = mapping(resource.spec, "target", "template")
-    written = frozenset(mapping(template, "data"))
-    if written and field(template, "mergePolicy") != "Merge":
-        return written
-    if entries(resource.spec, "dataFrom") or "templateFrom" in template:
-        return None
-    return written | {text(item, "secretKey") for _, item in entries(resource.spec, "data")}
+@once
+def secret_sources(world: World) -> dict[tuple[str, str], list[Resource]]:
+    """Return the objects that make each Secret of the build."""
+    sources: dict[tuple[str, str], list[Resource]] = {}
+    for resource in world.index.resources:
+        for namespace, name, _ in made_by(resource):
+            sources.setdefault((namespace, name), []).append(resource)
+    return sources
