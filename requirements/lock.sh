@@ -15,3 +15,4 @@ gpu=$(mktemp -d) && trap 'rm -rf "$gpu"' EXIT
 sed 's/"onnxruntime>=/"onnxruntime-gpu[cuda,cudnn]>=/' service/pyproject.toml > "$gpu/pyproject.toml"
 compile "$gpu/pyproject.toml" --no-annotate --output-file service/requirements-gpu.txt
 compile requirements/go.in --output-file requirements/go.txt
+compile requirements/checkov.in --output-file requirements/checkov.txt
