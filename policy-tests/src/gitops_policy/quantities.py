@@ -40,7 +40,18 @@ def quantity(value: object) -> Fraction | None:
 
 def share(value: object, whole: int) -> int | None:
     """Return a count or percentage (`2`, `"25%"`) of `whole` pods, rounded up; None if neither."""
+    exact = _share(value, whole)
+    return None if exact is None else math.ceil(exact)
+
+
+def share_down(value: object, whole: int) -> int | None:
+    """Return a count or percentage of `whole` pods, rounded down; None if neither."""
+    exact = _share(value, whole)
+    return None if exact is None else math.floor(exact)
+
+
+def _share(value: object, whole: int) -> Fraction | None:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return Fraction(value)
     match = re.fullmatch(r"(\d{1,9})%", value) if isinstance(value, str) else None
-    return math.ceil(Fraction(int(match[1]) * whole, 100)) if match else None
+    return Fraction(int(match[1]) * whole, 100) if match else None

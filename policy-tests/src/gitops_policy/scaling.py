@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitops_policy.fields import field, mapping, text
+from gitops_policy.fields import entries, field, mapping, text
 from gitops_policy.model import Resource
 from gitops_policy.pods import Pod
-from gitops_policy.quantities import share
+from gitops_policy.quantities import share, share_down
 from gitops_policy.world import World, once
 
 HPA = "autoscaling/HorizontalPodAutoscaler"
 SCALED_OBJECT = "keda.sh/ScaledObject"
-SCALABLE = ("apps/Deployment", "apps/StatefulSet", "argoproj.io/Rollout")
+SCALABLE = (
+    "apps/Deployment",
+    "apps/StatefulSet",
+    "apps/ReplicaSet",
+    "ReplicationController",
+    "argoproj.io/Rollout",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Fewest and most pods in service, and the autoscaler that decides between them."""
+    """Fewest and most pods in service, and the autoscaler that decides between them.
+
+    `written` is False where nothing in Git says a count: the API's default is 1, but an
+    autoscaler elsewhere may own it.
+    """
 
     minimum: int
     maximum: int
     autoscaler: Resource | None = None
+    written: bool = True
 
 
 def count(value: object, default: int) -> int:
@@ -67,12 +78,17 @@ def scale(workload: Resource, world: World) -> Scale:
         low, high = bounds(found)
         return Scale(low, max(low, high), found)
     own = count(field(workload.spec, "replicas"), 1)
-    return Scale(own, own)
+    return Scale(own, own, written=field(workload.spec, "replicas") is not None)
 
 
 def workload_of(pod: Pod, world: World) -> Resource:
     """Return what runs the pod: the Rollout where one refers to a Deployment's template."""
     return _runners(world).get(pod.resource, pod.resource)
+
+
+def runs_elsewhere(workload: Resource, world: World) -> bool:
+    """Say whether a Rollout runs this object's template, so that its own count means nothing."""
+    return workload in _runners(world)
 
 
 @once
@@ -86,22 +102,57 @@ def _runners(world: World) -> dict[Resource, Resource]:
     return found
 
 
-def release_pods(workload: Resource, replicas: int) -> int:
-    """Return the most pods that exist while `replicas` are released.
+def surge(workload: Resource, replicas: int) -> int:
+    """Return how many pods an update adds beside `replicas`: `maxSurge`, 25 % unless set."""
+    strategy = mapping(workload.spec, "strategy")
+    if workload.group_kind == "argoproj.io/Rollout":
+        written = field(strategy, "canary", "maxSurge")
+    elif workload.group_kind == "apps/Deployment" and text(strategy, "type") != "Recreate":
+        written = field(strategy, "rollingUpdate", "maxSurge")
+    else:
+        return 0
+    return share("25%" if written is None else written, replicas) or 0
 
-    With traffic routing stable stays whole beside a whole canary (Argo Rollouts keeps it until
-    `scaleDownDelaySeconds` after the promotion); otherwise `maxSurge`, 25 % unless set.
+
+def unavailable(workload: Resource, replicas: int) -> int:
+    """Return how many of `replicas` an update may take away first, rounded down as it does.
+
+    25 % unless set; a pod goes at least where nothing may be added.
     """
     strategy = mapping(workload.spec, "strategy")
     if workload.group_kind == "argoproj.io/Rollout":
-        canary = mapping(strategy, "canary")
-        if "blueGreen" in strategy or "trafficRouting" in canary:
-            return 2 * replicas
-        surge = field(canary, "maxSurge")
+        written = field(strategy, "canary", "maxUnavailable")
     elif workload.group_kind == "apps/Deployment":
         if text(strategy, "type") == "Recreate":
             return replicas
-        surge = field(strategy, "rollingUpdate", "maxSurge")
+        written = field(strategy, "rollingUpdate", "maxUnavailable")
     else:
-        return replicas
-    return replicas + (share("25%" if surge is None else surge, replicas) or 0)
+        return 1
+    allowed = share_down("25%" if written is None else written, replicas) or 0
+    return allowed if allowed or surge(workload, replicas) else 1
+
+
+def release_pods(workload: Resource, replicas: int) -> int:
+    """Return the most pods that exist while `replicas` are released.
+
+    Blue-green runs both sets whole. With traffic routing stable stays whole (Argo Rollouts keeps
+    it until `scaleDownDelaySeconds` after the promotion) beside the largest canary of the steps,
+    which is a whole one: after the last step the canary is promoted at full size.
+    """
+    if workload.group_kind != "argoproj.io/Rollout":
+        return replicas + surge(workload, replicas)
+    strategy = mapping(workload.spec, "strategy")
+    whole = "blueGreen" in strategy or "trafficRouting" in mapping(strategy, "canary")
+    more = replicas if whole else surge(workload, replicas)
+    return replicas + max(more, _experiment_pods(strategy))
+
+
+def _experiment_pods(strategy: object) -> int:
+    """Return the most pods that an experiment step starts beside the stable ones."""
+    return max(
+        (
+            sum(count(t.get("replicas"), 1) for _, t in entries(step, "experiment", "templates"))
+            for _, step in entries(strategy, "canary", "steps")
+        ),
+        default=0,
+    )

@@ -139,3 +139,14 @@ class Selecting:
                 for resource in self._by_label.get((namespace, key, value), ()):
                     if matches(self._selector(resource), labels):
                         yield resource
+
+
+@once
+def _services(world: World) -> Selecting:
+    found = [s for s in world.index.of_kind("Service") if mapping(s.spec, "selector")]
+    return Selecting(found, lambda s: {"matchLabels": mapping(s.spec, "selector")})
+
+
+def services_of(pod: Pod, world: World) -> list[Resource]:
+    """Return the Services that select a pod."""
+    return list(_services(world).of(pod.resource.namespace, pod.labels))

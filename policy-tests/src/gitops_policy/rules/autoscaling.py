@@ -8,7 +8,17 @@ from gitops_policy.fields import entries, field, mapping, text
 from gitops_policy.findings import Severity
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.scaling import HPA, SCALABLE, SCALED_OBJECT, autoscalers, bounds, count, target
+from gitops_policy.scaling import (
+    HPA,
+    SCALABLE,
+    SCALED_OBJECT,
+    autoscalers,
+    bounds,
+    count,
+    runs_elsewhere,
+    target,
+)
+from gitops_policy.selectors import services_of
 from gitops_policy.world import World
 
 _HPA_DOCS = "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/"
@@ -27,17 +37,17 @@ def _minimum_field(autoscaler: Resource) -> str:
     references=["https://kubernetes.io/docs/concepts/workloads/pods/disruptions/"],
     kinds=[*SCALABLE, "postgresql.cnpg.io/Cluster"],
     known_as=[
-        "kube-linter:minimum-three-replicas",
         "kube-score:deployment-replicas",
         "polaris:deploymentMissingReplicas",
         "datree:16",
         "kyverno:require-deployments-have-multiple-replicas",
+        "gatekeeper:replicalimits",
         "gatekeeper:k8sreplicalimits",
     ],
 )
 def minimum_replicas(workload: Resource, world: World) -> Iterator[Problem]:
     """`replicas` reaches the configured minimum; dev is exempt, production is an error."""
-    if world.environment == "dev" or autoscalers(workload, world):
+    if world.environment == "dev" or _counted_elsewhere(workload, world):
         return
     name = "instances" if workload.kind == "Cluster" else "replicas"
     replicas, wanted = count(field(workload.spec, name), 1), world.config.minimum_replicas
@@ -50,6 +60,36 @@ def minimum_replicas(workload: Resource, world: World) -> Iterator[Problem]:
         )
 
 
+def _counted_elsewhere(workload: Resource, world: World) -> bool:
+    return bool(autoscalers(workload, world)) or runs_elsewhere(workload, world)
+
+
+@rule(
+    id="three-replicas",
+    title="A workload or autoscaler keeps three replicas",
+    severity="info",
+    rationale=(
+        "With three, one may be drained while another fails; kube-linter asks for it, this suite"
+        " asks for `minimum_replicas`."
+    ),
+    references=["https://kubernetes.io/docs/concepts/workloads/pods/disruptions/"],
+    kinds=[*SCALABLE, HPA, SCALED_OBJECT],
+    known_as=["kube-linter:minimum-three-replicas", "kube-linter:hpa-minimum-three-replicas"],
+    default=False,
+)
+def three_replicas(resource: Resource, world: World) -> Iterator[Problem]:
+    """`replicas`, or the autoscaler's minimum, is at least 3."""
+    scales = resource.group_kind in (HPA, SCALED_OBJECT)
+    if not scales and _counted_elsewhere(resource, world):
+        return
+    name = _minimum_field(resource) if scales else "replicas"
+    found = bounds(resource)[0] if scales else count(field(resource.spec, name), 1)
+    if found < 3:
+        yield resource.problem(
+            ("spec", name), f"{found} of at least 3 replicas", f"set {name} to 3 or more"
+        )
+
+
 @rule(
     id="hpa-minimum-replicas",
     title="An autoscaler keeps several replicas",
@@ -58,22 +98,31 @@ def minimum_replicas(workload: Resource, world: World) -> Iterator[Problem]:
     references=[_HPA_DOCS],
     kinds=[HPA, SCALED_OBJECT],
     known_as=[
-        "kube-linter:hpa-minimum-three-replicas",
         "kube-score:horizontalpodautoscaler-replicas",
         "polaris:hpaMinAvailability",
         "datree:13",
+        "gatekeeper:horizontalpodautoscaler",
         "gatekeeper:k8shorizontalpodautoscaler",
     ],
 )
 def hpa_minimum_replicas(autoscaler: Resource, world: World) -> Iterator[Problem]:
-    """The minimum reaches the configured one; dev is exempt."""
+    """The minimum reaches the configured one; dev is exempt, workers may scale to zero."""
     low, wanted = bounds(autoscaler)[0], world.config.minimum_replicas
     if world.environment != "dev" and low < wanted:
+        worker = low == 0 and not _serves(autoscaler, world)
         yield autoscaler.problem(
             ("spec", _minimum_field(autoscaler)),
             f"the minimum is {low}, at least {wanted} are wanted",
             f"set {_minimum_field(autoscaler)} to {wanted} or more",
+            severity=Severity.info if worker else None,
         )
+
+
+def _serves(autoscaler: Resource, world: World) -> bool:
+    """Say whether a Service leads to what the autoscaler scales; True if it is not in the build."""
+    kind, name = target(autoscaler)
+    workload = world.index.get(kind, autoscaler.namespace, name)
+    return workload is None or any(services_of(pod, world) for pod in world.pods_of(workload))
 
 
 @rule(
@@ -86,6 +135,7 @@ def hpa_minimum_replicas(autoscaler: Resource, world: World) -> Iterator[Problem
     known_as=[
         "polaris:hpaMaxAvailability",
         "datree:14",
+        "gatekeeper:horizontalpodautoscaler",
         "gatekeeper:k8shorizontalpodautoscaler",
     ],
 )
@@ -110,7 +160,8 @@ def hpa_maximum_above_minimum(autoscaler: Resource) -> Iterator[Problem]:
         "kube-linter:dangling-horizontalpodautoscaler",
         "kube-score:horizontalpodautoscaler-has-target",
         "kubescape:C-0300",
-        "gatekeeper:enforcescaletargetref",
+        "gatekeeper:horizontalpodautoscaler",
+        "gatekeeper:k8shorizontalpodautoscaler",
     ],
 )
 def hpa_target_exists(autoscaler: Resource, world: World) -> Iterator[Problem]:
@@ -163,15 +214,22 @@ def no_replicas_with_hpa(workload: Resource, world: World) -> Iterator[Problem]:
 )
 def one_hpa_per_target(autoscaler: Resource, world: World) -> Iterator[Problem]:
     """No autoscaler before this one has the same target."""
-    for other in world.index.of_kind(HPA, SCALED_OBJECT):
-        if other is autoscaler:
-            return
-        if other.namespace == autoscaler.namespace and target(other) == target(autoscaler):
-            yield autoscaler.problem(
-                ("spec", "scaleTargetRef"),
-                f"{other.kind} {other.name!r} scales the same workload",
-                "keep one of them",
-            )
+    kind, name = target(autoscaler)
+    workload = world.index.get(kind, autoscaler.namespace, name)
+    if workload is not None:
+        others = autoscalers(workload, world)
+    else:
+        others = [
+            other
+            for other in world.index.of_kind(HPA, SCALED_OBJECT)
+            if (other.namespace, target(other)) == (autoscaler.namespace, (kind, name))
+        ]
+    if others[0] is not autoscaler:
+        yield autoscaler.problem(
+            ("spec", "scaleTargetRef"),
+            f"{others[0].kind} {others[0].name!r} scales the same workload",
+            "keep one of them",
+        )
 
 
 @rule(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import field, mapping
+from gitops_policy.budgets import PDB, budgets_of, chosen, covered, selects_any
+from gitops_policy.fields import field
+from gitops_policy.findings import Severity
 from gitops_policy.model import Problem, Resource
+from gitops_policy.pods import Pod
 from gitops_policy.quantities import share
-from gitops_policy.registry import rule
-from gitops_policy.scaling import SCALABLE, scale, workload_of
-from gitops_policy.selectors import matches, selected, selects
+from gitops_policy.registry import PODS, rule
+from gitops_policy.scaling import SCALABLE, runs_elsewhere, scale
+from gitops_policy.selectors import selects
 from gitops_policy.world import World
 
-_PDB = "policy/PodDisruptionBudget"
 _DOCS = "https://kubernetes.io/docs/tasks/run-application/configure-pdb/"
+_UNHEALTHY = "unhealthyPodEvictionPolicy"
 _NEVER = {"minAvailable": ("100%",), "maxUnavailable": (0, "0", "0%")}
 
 
@@ -23,11 +26,11 @@ _NEVER = {"minAvailable": ("100%",), "maxUnavailable": (0, "0", "0%")}
     severity="error",
     rationale="A budget without pods protects nothing.",
     references=[_DOCS],
-    kinds=[_PDB],
+    kinds=[PDB],
 )
 def pdb_selects_workload(budget: Resource, world: World) -> Iterator[Problem]:
-    """The selector matches a pod template of the budget's namespace."""
-    if not selects(world, budget.namespace, mapping(budget.spec, "selector")):
+    """The selector is set, and matches a pod template of the budget's namespace."""
+    if not selects_any(budget) or not selects(world, budget.namespace, chosen(budget)):
         yield budget.problem(
             ("spec", "selector"),
             f"no pod template in namespace {budget.namespace!r} matches",
@@ -50,17 +53,63 @@ def pdb_selects_workload(budget: Resource, world: World) -> Iterator[Problem]:
     ],
 )
 def workload_has_pdb(workload: Resource, world: World) -> Iterator[Problem]:
-    """Some budget of the namespace selects the pods of a workload with several replicas."""
-    if scale(workload, world).minimum < 2:
+    """Some budget of the namespace selects the pods of a workload with several replicas.
+
+    Where Git says no count it is information: an autoscaler elsewhere may own it.
+    """
+    found = scale(workload, world)
+    if (found.minimum < 2 and found.written) or runs_elsewhere(workload, world):
         return
-    budgets = [b for b in world.index.of_kind(_PDB) if b.namespace == workload.namespace]
     for pod in world.pods_of(workload):
-        if not any(matches(mapping(b.spec, "selector"), pod.labels) for b in budgets):
+        if not budgets_of(pod, world):
             yield workload.problem(
                 ("metadata", "name"),
                 "no PodDisruptionBudget selects its pods",
                 "add one with maxUnavailable: 1",
+                severity=None if found.written else Severity.info,
             )
+
+
+@rule(
+    id="one-pdb-per-pod",
+    title="One PodDisruptionBudget for a pod",
+    severity="error",
+    rationale="The eviction of a pod with two budgets fails: every drain hangs on it.",
+    references=[
+        "https://kubernetes.io/docs/concepts/scheduling-eviction/api-initiated-eviction/",
+        _DOCS,
+    ],
+    kinds=PODS,
+)
+def one_pdb_per_pod(pod: Pod, world: World) -> Iterator[Problem]:
+    """No two budgets of the namespace select the same pod."""
+    first, *more = budgets_of(pod, world) or [None]
+    if first and more:
+        names = ", ".join(repr(budget.name) for budget in (first, *more))
+        yield more[0].problem(
+            ("spec", "selector"),
+            f"the PodDisruptionBudgets {names} select pods of {pod.resource.kind}"
+            f" {pod.resource.name!r}",
+            "keep one of them",
+        )
+
+
+@rule(
+    id="pdb-one-workload",
+    title="A PodDisruptionBudget covers one workload",
+    severity="warning",
+    rationale="A budget over two workloads may be spent on one: all of its pods may go at once.",
+    references=[_DOCS],
+    kinds=[PDB],
+)
+def pdb_one_workload(budget: Resource, world: World) -> Iterator[Problem]:
+    """Its pods belong to one workload (a Rollout's canary and stable pods are one)."""
+    workloads = covered(budget, world)
+    if len(workloads) > 1:
+        names = ", ".join(f"{workload.kind} {workload.name!r}" for workload in workloads)
+        yield budget.problem(
+            ("spec", "selector"), f"it covers {names}", "write one budget for each workload"
+        )
 
 
 @rule(
@@ -69,7 +118,7 @@ def workload_has_pdb(workload: Resource, world: World) -> Iterator[Problem]:
     severity="error",
     rationale="With both the API server refuses it, with none it protects nothing.",
     references=[_DOCS],
-    kinds=[_PDB],
+    kinds=[PDB],
     known_as=["kube-score:poddisruptionbudget-has-policy"],
 )
 def pdb_one_policy(budget: Resource) -> Iterator[Problem]:
@@ -87,11 +136,12 @@ def pdb_one_policy(budget: Resource) -> Iterator[Problem]:
     severity="error",
     rationale="A budget that never allows an eviction stops every node upgrade.",
     references=[_DOCS],
-    kinds=[_PDB],
+    kinds=[PDB],
     known_as=[
         "kube-linter:pdb-max-unavailable",
         "polaris:pdbDisruptionsIsZero",
         "kyverno:pdb-maxunavailable",
+        "gatekeeper:poddisruptionbudget",
         "gatekeeper:k8spoddisruptionbudget",
     ],
 )
@@ -114,11 +164,15 @@ def pdb_allows_evictions(budget: Resource) -> Iterator[Problem]:
         "With minAvailable equal to the replicas (or the autoscaler's minimum) no pod may go."
     ),
     references=[_DOCS],
-    kinds=[_PDB],
+    kinds=[PDB],
     known_as=[
         "kube-linter:pdb-min-available",
         "polaris:pdbMinAvailableGreaterThanHPAMinReplicas",
+        "polaris:pdbMinAvailableEqualToHPAMinReplicas",
+        "polaris:pdbMinAvailableGreaterThanHPAMaxReplicas",
         "kyverno:pdb-minavailable",
+        "gatekeeper:poddisruptionbudget",
+        "gatekeeper:k8spoddisruptionbudget",
     ],
 )
 def pdb_below_minimum_replicas(budget: Resource, world: World) -> Iterator[Problem]:
@@ -126,18 +180,16 @@ def pdb_below_minimum_replicas(budget: Resource, world: World) -> Iterator[Probl
     wanted = field(budget.spec, "minAvailable")
     if wanted is None or wanted in _NEVER["minAvailable"]:
         return
-    for pod in selected(world, budget.namespace, mapping(budget.spec, "selector")):
-        workload = workload_of(pod, world)
-        if workload.group_kind not in SCALABLE:
-            continue
-        fewest = scale(workload, world).minimum
-        kept = share(wanted, fewest)
-        if kept is not None and kept >= fewest:
-            yield budget.problem(
-                ("spec", "minAvailable"),
-                f"{wanted} of {workload.kind} {workload.name!r}, which may run only {fewest}",
-                "set maxUnavailable: 1 instead",
-            )
+    workloads = covered(budget, world)
+    fewest = sum(max(scale(workload, world).minimum, 1) for workload in workloads)
+    kept = share(wanted, fewest)
+    if workloads and kept is not None and kept >= fewest:
+        names = ", ".join(f"{workload.kind} {workload.name!r}" for workload in workloads)
+        yield budget.problem(
+            ("spec", "minAvailable"),
+            f"{wanted} of {names}, which may run only {fewest}",
+            "set maxUnavailable: 1 instead",
+        )
 
 
 @rule(
@@ -146,14 +198,33 @@ def pdb_below_minimum_replicas(budget: Resource, world: World) -> Iterator[Probl
     severity="warning",
     rationale="By default a budget also protects crashing pods, and the drain waits for ever.",
     references=[_DOCS + "#unhealthy-pod-eviction-policy"],
-    kinds=[_PDB],
+    kinds=[PDB],
     known_as=["kube-linter:pdb-unhealthy-pod-eviction-policy"],
 )
 def pdb_evicts_unhealthy_pods(budget: Resource) -> Iterator[Problem]:
-    """`unhealthyPodEvictionPolicy: AlwaysAllow`."""
-    if field(budget.spec, "unhealthyPodEvictionPolicy") != "AlwaysAllow":
+    """`unhealthyPodEvictionPolicy` is written."""
+    if field(budget.spec, _UNHEALTHY) is None:
         yield budget.problem(
-            ("spec", "unhealthyPodEvictionPolicy"),
+            ("spec", _UNHEALTHY),
             "pods that never become ready block a drain",
-            "set unhealthyPodEvictionPolicy: AlwaysAllow",
+            f"set {_UNHEALTHY}: AlwaysAllow",
+        )
+
+
+@rule(
+    id="pdb-always-evicts-unhealthy-pods",
+    title="Pods that are not ready may always be evicted",
+    severity="warning",
+    rationale="IfHealthyBudget, the default, keeps crashing pods of a broken workload on a node.",
+    references=[_DOCS + "#unhealthy-pod-eviction-policy"],
+    kinds=[PDB],
+)
+def pdb_always_evicts_unhealthy_pods(budget: Resource) -> Iterator[Problem]:
+    """`unhealthyPodEvictionPolicy`, where it is written, is AlwaysAllow."""
+    written = field(budget.spec, _UNHEALTHY)
+    if written not in (None, "AlwaysAllow"):
+        yield budget.problem(
+            ("spec", _UNHEALTHY),
+            f"{written} protects pods that are not ready",
+            f"set {_UNHEALTHY}: AlwaysAllow",
         )
