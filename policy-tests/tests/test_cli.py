@@ -47,7 +47,7 @@ def test_a_finding_exits_1_and_shows_fix_and_line(manifest, capsys) -> None:
     run(path, *ONLY, code=1)
     out = capsys.readouterr().out
     assert "error    privileged-container" in out
-    assert "Pod default/a  /spec/containers/0/securityContext/privileged" in out
+    assert "Pod default/a container a" in out
     assert "fix: remove `privileged: true`" in out
     assert "manifest.yaml:10" in out
     assert "\x1b[" not in out

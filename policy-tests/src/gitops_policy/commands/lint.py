@@ -16,6 +16,7 @@ from gitops_policy.kustomization import shown
 from gitops_policy.ledger import judged
 from gitops_policy.manifests import ManifestError
 from gitops_policy.reports import FORMATS, Outcome, write
+from gitops_policy.reports.text import text
 from gitops_policy.runs import check
 
 
@@ -69,9 +70,10 @@ def _publish(outcome: Outcome, options: argparse.Namespace) -> None:
     if options.output:
         write_output(write(outcome, options.format) + "\n", options.output)
         say(f"{outcome.counts()} ({options.output})")
-    elif outcome.reports or options.format != "text":
-        colour = options.format == "text" and wants_colour(sys.stdout)
-        _print(write(outcome, options.format, colour=colour))
+    elif options.format != "text":
+        _print(write(outcome, options.format))
+    elif outcome.reports:
+        _print(text(outcome, colour=wants_colour(sys.stdout), failures=False))
 
 
 def _print(report: str) -> None:

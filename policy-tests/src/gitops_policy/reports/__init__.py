@@ -9,24 +9,22 @@ from gitops_policy.reports.outcome import Outcome
 FORMATS = ("text", "json", "sarif", "junit", "github", "markdown")
 
 
-def write(outcome: Outcome, form: str, *, colour: bool = False) -> str:
-    """Return the report in one of `FORMATS`; only text has colours."""
-    if form == "text":
-        from gitops_policy.reports.text import text
-
-        return text(outcome, colour=colour)
+def write(outcome: Outcome, form: str) -> str:
+    """Return the report in one of `FORMATS`."""
     return _writers()[form](outcome)
 
 
 def _writers() -> Mapping[str, Callable[[Outcome], str]]:
-    """Import the writers when one is needed: a start should not pay for five formats."""
+    """Import the writers when one is needed: a start should not pay for six formats."""
     from gitops_policy.reports.github import github
     from gitops_policy.reports.json_report import json_report
     from gitops_policy.reports.junit import junit
     from gitops_policy.reports.markdown import markdown
     from gitops_policy.reports.sarif import sarif
+    from gitops_policy.reports.text import text
 
     return {
+        "text": text,
         "json": json_report,
         "sarif": sarif,
         "junit": junit,

@@ -52,7 +52,8 @@ def command(level: str, message: str, title: str, origin: Origin | None) -> str:
 
 
 def _data(value: str) -> str:
-    return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    lines = (printable(line) for line in value.replace("%", "%25").splitlines())
+    return "%0A".join(lines)
 
 
 def _property(value: str) -> str:

@@ -12,8 +12,8 @@ from gitops_policy.manifests import ManifestError
 from gitops_policy.reports.outcome import Outcome, counted
 from gitops_policy.reports.text import exempted_line
 
-# What XML 1.0 cannot hold, not even escaped.
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What XML 1.0 cannot hold, not even escaped, and the carriage return, which readers change.
+_NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(outcome: Outcome, now: datetime | None = None) -> str:
@@ -110,4 +110,4 @@ def _unreadable(failure: ManifestError) -> Xml.Element:
 
 
 def _clean(value: str) -> str:
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", value)
+    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", value.replace("\r\n", "\n"))

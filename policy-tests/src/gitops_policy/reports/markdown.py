@@ -83,7 +83,7 @@ def _sections(outcome: Outcome, found: list[Group]) -> Iterator[list[str]]:
                 else _folded(title, table)
             )
     if outcome.total.exempted:
-        items = [f"- `{_inner(exempted_line(item))}`" for item in outcome.total.exempted]
+        items = [f"- {_code(exempted_line(item))}" for item in outcome.total.exempted]
         yield _folded(f"{len(items)} exempted", items)
 
 
@@ -100,17 +100,17 @@ def _row(group: Group) -> str:
 
 
 def _where(file: str, subject: str, pointer: str) -> str:
-    return " ".join(_code(part) for part in (file, subject, pointer) if part)
+    return " ".join(_cell_code(part) for part in (file, subject, pointer) if part)
 
 
 def _code(value: str, line: int | None = None) -> str:
     shown = f"{value}:{line}" if line else value
-    return f"`{_inner(shown)}`"
+    return f"`{printable(shown).replace('`', chr(39))}`"
 
 
-def _inner(value: str) -> str:
-    """Make a value safe inside a code span of a table."""
-    return printable(value).replace("`", "'").replace("|", "\\|")
+def _cell_code(value: str) -> str:
+    """Write a code span inside a table, where a pipe would end the cell."""
+    return _code(value).replace("|", "\\|")
 
 
 def _plain(value: str) -> str:
@@ -118,7 +118,7 @@ def _plain(value: str) -> str:
     parts = value.split("`")
     if len(parts) % 2 == 0:
         return _escaped(value)
-    return "".join(_code(part) if i % 2 else _escaped(part) for i, part in enumerate(parts))
+    return "".join(_cell_code(part) if i % 2 else _escaped(part) for i, part in enumerate(parts))
 
 
 def _escaped(value: str) -> str:

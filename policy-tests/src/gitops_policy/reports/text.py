@@ -16,9 +16,12 @@ _INDENT = " " * 9
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def text(outcome: Outcome, *, colour: bool = False) -> str:
-    """Write the report; places beyond the tenth of a problem are counted, unless one rule ran."""
-    return "\n".join(_Text(outcome, colour).lines())
+def text(outcome: Outcome, *, colour: bool = False, failures: bool = True) -> str:
+    """Write the report; places beyond the tenth of a problem are counted, unless one rule ran.
+
+    Without `failures` it only counts what cannot be read, which is then said elsewhere.
+    """
+    return "\n".join(_Text(outcome, colour).lines(failures))
 
 
 def printable(value: str) -> str:
@@ -32,7 +35,7 @@ class _Text:
         self.colour = colour
         self.limit = None if len(outcome.rules) == 1 else PLACES
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, failures: bool) -> Iterator[str]:
         previous = ""
         for group in groups(self.outcome.reports):
             if previous not in ("", group.rule):
@@ -42,6 +45,8 @@ class _Text:
         if previous:
             yield ""
         rest = [*self._crashed(), *self._exempted()]
+        if failures:
+            rest = [f"cannot be read  {printable(str(f))}" for f in self.outcome.failures] + rest
         yield from [*rest, ""] if rest else []
         if previous:
             yield self._paint(f"Why a rule exists: gitops-policy explain {previous}", "dim")
