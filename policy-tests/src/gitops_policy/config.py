@@ -100,6 +100,16 @@ class Config:
     storage_classes: Annotated[
         tuple[str, ...], "The StorageClasses that volume claims may name."
     ] = ()
+    revisions: Annotated[
+        tuple[str, ...], "The branches and tags that exist; unset: those of the Git clone."
+    ] = ()
+    checked_out: Annotated[
+        tuple[str, ...], "The names of the revision that is linted; unset: those of HEAD."
+    ] = ()
+    certificate_hours: Annotated[int, "The longest that a certificate may be valid."] = 2400
+    certificate_issuers: Annotated[
+        Mapping[str, str], "The ClusterIssuer for DNS names, as *.corp.example.com: corp."
+    ] = field(default_factory=dict)
     histogram_edges: Annotated[
         Mapping[str, Sequence[float]],
         "The bucket edges of each histogram whose edges are known.",
