@@ -1,5 +1,6 @@
 """The schema check agrees with kubernetes-validate and knows the structural schemas of CRDs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ CASES = Path(__file__).parents[1] / "cases"
 def structural(value: Any, schema: dict[str, Any]) -> list[str]:
     faults = Validator({}, structural=True).faults(value, schema)
     return [f"{'/'.join(map(str, path))} {reason}" for path, reason in faults]
+
+
+def test_definitions_that_are_parsed_one_by_one_are_those_of_the_whole_file() -> None:
+    core = built_in("1.36")
+    whole = json.loads((core.folder / "_definitions.json").read_text())["$defs"]
+    kinds = [k for d in whole.values() for k in d.get("x-kubernetes-group-version-kind", ())]
+    assert dict(core.definitions) == whole
+    assert core.groups == {kind["group"] for kind in kinds}
 
 
 def _documents(path: Path) -> list[Any]:

@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from gitops_policy.build import upward
-from gitops_policy.fields import mapping, sequence, text
+from gitops_policy.fields import mapping
 from gitops_policy.schemas import Schema, Validator
 
 POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_DECODER = json.JSONDecoder()
+
+
+class Definitions(Mapping[str, Schema]):
+    """The shared definitions of a Kubernetes version, each parsed when somebody asks for it.
+
+    The package writes its JSON indented by two: a name at depth two starts a definition.
+    """
+
+    _START = re.compile(r'^    "([^"\n]+)": (?=\{$)', re.MULTILINE)
+    _KIND = re.compile(r'"group": "([^"]*)",\s+"kind": "[^"]*",\s+"version": "')
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = {match[1]: match.end() for match in self._START.finditer(text)}
+        self._parsed: dict[str, Schema] = {}
+
+    def __getitem__(self, name: str) -> Schema:
+        if name not in self._parsed:
+            found, _ = _DECODER.raw_decode(self._text, self._starts[name])
+            self._parsed[name] = found
+        return self._parsed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._starts)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def groups(self) -> set[str]:
+        """Return the API groups of the kinds that the definitions belong to."""
+        return set(self._KIND.findall(self._text))
 
 
 class BuiltIn:
@@ -22,18 +56,14 @@ class BuiltIn:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        content = json.loads((folder / "_definitions.json").read_text(encoding="utf-8"))
-        self.definitions: dict[str, Schema] = mapping(content, "$defs")
+        self.definitions = Definitions((folder / "_definitions.json").read_text(encoding="utf-8"))
         self.validator = Validator(self.definitions, structural=False)
-        self.groups = {
-            text(kind, "group")
-            for definition in self.definitions.values()
-            for kind in sequence(definition, "x-kubernetes-group-version-kind")
-        }
+        self.groups = self.definitions.groups()
         self._versions: dict[str, list[str]] = defaultdict(list)
-        for name in sorted(path.stem for path in folder.glob("*-*.json")):
-            stem, _, version = name.rpartition("-")
-            self._versions[stem].append(version)
+        for name in sorted(entry.name for entry in os.scandir(folder)):
+            stem, dash, version = name.removesuffix(".json").rpartition("-")
+            if dash:
+                self._versions[stem].append(version)
         self._schemas: dict[str, Schema | None] = {}
 
     def schema(self, api_version: str, kind: str) -> Schema | None:

@@ -7,23 +7,29 @@ CRDs' structural schemas, where an unknown field is an error unless the schema p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gitops_policy.fields import Path
+from gitops_policy.fields import Path, Step
 
 Schema = dict[str, Any]
 Fault = tuple[Path, str]
 
 _ROOT_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "null": lambda value: value is None,
+_UNKNOWN = "is no field of this object; is it misspelled or misplaced?"
+_COMBINED = frozenset({"allOf", "anyOf", "oneOf", "not"})
+_BOUNDS = frozenset({
+    "enum", "pattern", "uniqueItems", "minimum", "maximum", "multipleOf", "minLength", "maxLength",
+    "minItems", "maxItems", "minProperties", "maxProperties",
+})  # fmt: skip
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "null": (type(None),),
 }
 _INT32 = range(-(2**31), 2**31)
 
@@ -35,102 +41,138 @@ class Validator:
     schema does not name are errors, as the API server's strict field validation has it.
     """
 
-    def __init__(self, definitions: dict[str, Schema], *, structural: bool) -> None:
+    def __init__(self, definitions: Mapping[str, Schema], *, structural: bool) -> None:
         self.definitions = definitions
         self.structural = structural
+        self._forms: dict[int, _Form] = {}
 
-    def faults(self, value: Any, schema: Schema, path: Path = ()) -> Iterator[Fault]:
-        """Yield every place where the value breaks the schema, with the reason."""
-        yield from self._check(value, schema, path, fields=True)
+    def faults(self, value: Any, schema: Schema, path: Path = ()) -> list[Fault]:
+        """Return every place where the value breaks the schema, with the reason."""
+        name = path[-1] if path else None
+        found = self._check(value, schema, name, fields=True)
+        return [((*path, *where), reason) for where, reason in found]
 
-    def _check(self, value: Any, schema: Schema, path: Path, *, fields: bool) -> Iterator[Fault]:
-        if "$ref" in schema:
-            name = schema["$ref"].rpartition("/")[2]
-            yield from self._check(value, self.definitions[name], path, fields=fields)
-            return
-        if value is None and (schema.get("nullable") or (self.structural and "default" in schema)):
-            return
-        wrong = _wrong_type(value, schema)
-        if wrong:
-            yield path, wrong
-            return
-        yield from ((path, message) for message in _scalar_faults(value, schema))
-        yield from self._combined(value, schema, path)
+    def _form(self, schema: Schema) -> _Form:
+        """Return what the schema asks for, worked out once; the schema is kept, so its id is."""
+        found = self._forms.get(id(schema))
+        if found is None:
+            target = schema
+            while "$ref" in target:
+                target = self.definitions[target["$ref"].rpartition("/")[2]]
+            found = self._forms[id(schema)] = _Form(schema, target, structural=self.structural)
+        return found
+
+    def _check(self, value: Any, schema: Schema, name: Step | None, *, fields: bool) -> list[Fault]:
+        """Return the faults with paths that count from the value, which stands under `name`."""
+        form = self._form(schema)
+        if value is None and form.void:
+            return []
+        if form.allowed and type(value) not in form.types and not _is_of(value, form.types):
+            return [((), _wrong_type(value, form))]
+        found: list[Fault] = []
+        if form.bounded:
+            found += [((), reason) for reason in _scalar_faults(value, form.schema)]
+        if form.combined:
+            found += self._combined(value, form.schema)
         if isinstance(value, dict):
-            yield from self._object(value, schema, path, fields=fields)
-        elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+            found += self._object(value, form, name, fields=fields)
+        elif isinstance(value, list) and form.items is not None:
             for i, item in enumerate(value):
-                yield from self._check(item, schema["items"], (*path, i), fields=fields)
+                if faults := self._check(item, form.items, i, fields=fields):
+                    found += _below(i, faults)
+        return found
 
     def _object(
-        self, value: Schema, schema: Schema, path: Path, *, fields: bool
-    ) -> Iterator[Fault]:
-        properties = schema.get("properties") or {}
-        for name in schema.get("required") or ():
-            if name not in value:
-                yield (*path, name), "is required"
-        more = schema.get("additionalProperties")
-        unknown = self._refuses_unknown(schema, path) if fields else False
-        for name, item in value.items():
-            if name in properties:
-                yield from self._check(item, properties[name], (*path, name), fields=fields)
-            elif isinstance(more, dict):
-                yield from self._check(item, more, (*path, name), fields=fields)
-            elif unknown and not (_is_object_root(schema, path) and name in _ROOT_FIELDS):
-                yield (*path, name), "is no field of this object; is it misspelled or misplaced?"
+        self, value: Schema, form: _Form, name: Step | None, *, fields: bool
+    ) -> list[Fault]:
+        missing = (key for key in form.required if key not in value)
+        found: list[Fault] = [((key,), "is required") for key in missing]
+        open_ended = form.more if isinstance(form.more, dict) else None
+        for key, item in value.items():
+            schema = form.properties.get(key, open_ended)
+            if schema is not None:
+                if faults := self._check(item, schema, key, fields=fields):
+                    found += _below(key, faults)
+            elif fields and form.refuses(key, name, structural=self.structural):
+                found.append(((key,), _UNKNOWN))
+        return found
 
-    def _refuses_unknown(self, schema: Schema, path: Path) -> bool:
-        more = schema.get("additionalProperties")
-        if not self.structural:
-            return more is False
-        if schema.get("x-kubernetes-preserve-unknown-fields") or more is True:
-            return False
-        return not (path and path[-1] == "metadata" and not schema.get("properties"))
-
-    def _combined(self, value: Any, schema: Schema, path: Path) -> Iterator[Fault]:
+    def _combined(self, value: Any, schema: Schema) -> list[Fault]:
+        found: list[Fault] = []
         for part in schema.get("allOf") or ():
-            yield from self._check(value, part, path, fields=False)
+            found += self._check(value, part, None, fields=False)
         if "anyOf" in schema and not self._matching(value, schema["anyOf"]):
-            yield path, _explain("fits none of the allowed forms", schema["anyOf"])
+            found.append(((), _explain("fits none of the allowed forms", schema["anyOf"])))
         if "oneOf" in schema:
             number = self._matching(value, schema["oneOf"])
             if number != 1:
                 how = "none" if number == 0 else "several"
-                yield (
-                    path,
-                    _explain(f"fits {how} of the forms that exclude each other", schema["oneOf"]),
-                )
+                said = f"fits {how} of the forms that exclude each other"
+                found.append(((), _explain(said, schema["oneOf"])))
         if "not" in schema and self._matching(value, [schema["not"]]):
-            yield path, _explain("has a forbidden form", [schema["not"]])
+            found.append(((), _explain("has a forbidden form", [schema["not"]])))
+        return found
 
     def _matching(self, value: Any, schemas: list[Schema]) -> int:
-        return sum(
-            next(self._check(value, schema, (), fields=False), None) is None for schema in schemas
-        )
+        return sum(not self._check(value, schema, None, fields=False) for schema in schemas)
 
 
-def _is_object_root(schema: Schema, path: Path) -> bool:
-    return not path or bool(schema.get("x-kubernetes-embedded-resource"))
+class _Form:
+    """One schema, read once: `$ref` followed, types as Python's, what is absent left out."""
+
+    __slots__ = (
+        "allowed", "bounded", "combined", "items", "kept", "more", "properties", "required",
+        "schema", "types", "void",
+    )  # fmt: skip
+
+    def __init__(self, kept: Schema, schema: Schema, *, structural: bool) -> None:
+        self.kept, self.schema = kept, schema
+        self.allowed = _allowed(schema)
+        self.types = tuple(kind for name in self.allowed for kind in _TYPES.get(name, ()))
+        self.void = bool(schema.get("nullable") or (structural and "default" in schema))
+        self.bounded = not _BOUNDS.isdisjoint(schema) or schema.get("format") == "int32"
+        self.combined = not _COMBINED.isdisjoint(schema)
+        self.properties: dict[str, Schema] = schema.get("properties") or {}
+        self.required: list[str] = schema.get("required") or []
+        self.more: Any = schema.get("additionalProperties")
+        items = schema.get("items")
+        self.items: Schema | None = items if isinstance(items, dict) else None
+
+    def refuses(self, key: str, name: Step | None, *, structural: bool) -> bool:
+        """Say whether a field that the schema does not name is an error."""
+        if not structural:
+            unknown = self.more is False
+        elif self.schema.get("x-kubernetes-preserve-unknown-fields") or self.more is True:
+            unknown = False
+        else:
+            unknown = not (name == "metadata" and not self.properties)
+        root = name is None or self.schema.get("x-kubernetes-embedded-resource")
+        return unknown and not (root and key in _ROOT_FIELDS)
+
+
+def _below(step: Step, faults: list[Fault]) -> list[Fault]:
+    return [((step, *where), reason) for where, reason in faults]
+
+
+def _allowed(schema: Schema) -> list[str]:
+    if schema.get("x-kubernetes-int-or-string"):
+        return ["integer", "string"]
+    kind = schema.get("type")
+    return kind if isinstance(kind, list) else [kind] if kind else []
+
+
+def _is_of(value: Any, types: tuple[type, ...]) -> bool:
+    return isinstance(value, types) and (not isinstance(value, bool) or bool in types)
+
+
+def _wrong_type(value: Any, form: _Form) -> str:
+    wanted = " or ".join(name for name in form.allowed if name != "null")
+    return f"is {_shown(value)}, not of type {wanted}"
 
 
 def _explain(message: str, forms: list[Schema]) -> str:
     required = [" and ".join(form["required"]) for form in forms if form.get("required")]
     return f"{message}: {'; or '.join(required)}" if required else message
-
-
-def _wrong_type(value: Any, schema: Schema) -> str:
-    if schema.get("x-kubernetes-int-or-string"):
-        allowed = ["integer", "string"]
-    elif isinstance(schema.get("type"), list):
-        allowed = schema["type"]
-    elif schema.get("type"):
-        allowed = [schema["type"]]
-    else:
-        return ""
-    if any(_TYPES[name](value) for name in allowed if name in _TYPES):
-        return ""
-    wanted = " or ".join(name for name in allowed if name != "null")
-    return f"is {_shown(value)}, not of type {wanted}"
 
 
 def _shown(value: Any) -> str:
