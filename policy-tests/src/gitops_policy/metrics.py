@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,14 @@ class Metric:
     edges: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contract:
     """Metric families by name, and name prefixes of which nothing else is known."""
 
     families: Mapping[str, Metric] = field(default_factory=dict)
     prefixes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def complete(self) -> bool:
         """Whether the repository says what it exports itself."""
         return any(family.own for family in self.families.values())
