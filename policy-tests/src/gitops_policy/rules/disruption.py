@@ -83,10 +83,10 @@ def workload_has_pdb(workload: Resource, world: World) -> Iterator[Problem]:
 )
 def one_pdb_per_pod(pod: Pod, world: World) -> Iterator[Problem]:
     """No two budgets of the namespace select the same pod."""
-    first, *more = budgets_of(pod, world) or [None]
-    if first and more:
-        names = ", ".join(repr(budget.name) for budget in (first, *more))
-        yield more[0].problem(
+    found = budgets_of(pod, world)
+    if len(found) > 1:
+        names = ", ".join(repr(budget.name) for budget in found)
+        yield found[1].problem(
             ("spec", "selector"),
             f"the PodDisruptionBudgets {names} select pods of {pod.resource.kind}"
             f" {pod.resource.name!r}",

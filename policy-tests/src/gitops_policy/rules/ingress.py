@@ -35,12 +35,19 @@ def _backends(ingress: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
 def service_backends(ingress: Resource) -> Iterator[tuple[Path, str, Any]]:
     """Yield each Service that an Ingress leads to: where, its name, its port or port name."""
     for path, backend in _backends(ingress):
-        if "serviceName" in backend:
-            yield (*path, "serviceName"), text(backend, "serviceName"), backend.get("servicePort")
+        if _service_key(ingress) == "serviceName":
+            if "serviceName" in backend:
+                path = (*path, "serviceName")
+                yield path, text(backend, "serviceName"), backend.get("servicePort")
         elif service := mapping(backend, "service"):
             port = mapping(service, "port")
             wanted = port.get("number") or port.get("name")
             yield (*path, "service", "name"), text(service, "name"), wanted
+
+
+def _service_key(ingress: Resource) -> str:
+    """Return the field that names a backend's Service in the Ingress's version."""
+    return "service" if ingress.version == "v1" else "serviceName"
 
 
 def has_port(service: Resource, wanted: object) -> bool:
@@ -70,7 +77,7 @@ def _ports(service: Resource) -> list[tuple[int, dict[str, Any]]]:
 def ingress_backend_exists(ingress: Resource, world: World) -> Iterator[Problem]:
     """Each backend is a resource, or a Service of the same namespace with that port."""
     for path, backend in _backends(ingress):
-        if not {"serviceName", "service", "resource"} & backend.keys():
+        if not {_service_key(ingress), "resource"} & backend.keys():
             yield ingress.problem(path, "the backend names no Service", "name a Service and a port")
     for path, name, port in service_backends(ingress):
         service = world.index.get("Service", ingress.namespace, name)

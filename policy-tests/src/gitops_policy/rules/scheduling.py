@@ -1,127 +1,62 @@
-"""Spreading pods over nodes and zones."""
+"""Whether every pod finds a place: nodes and zones against replicas, budgets and updates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import Path, entries, field, mapping, sequence, text
+from gitops_policy.affinity import (
+    HOSTNAME,
+    ZONE,
+    by_revision,
+    constraints,
+    key_of,
+    required_terms,
+    selects_itself,
+)
+from gitops_policy.budgets import budgets_of
+from gitops_policy.fields import Path, entries, field, mapping, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
+from gitops_policy.quantities import share
 from gitops_policy.registry import PODS, rule
-from gitops_policy.scaling import SCALABLE, release_pods, scale, workload_of
-from gitops_policy.selectors import matches
+from gitops_policy.scaling import SCALABLE, count, release_pods, scale, unavailable, workload_of
 from gitops_policy.world import World
 
-_SPREAD = "https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/"
 _AFFINITY = "https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/"
-_ZONE = "topology.kubernetes.io/zone"
-_SPREADING = {"kubernetes.io/hostname", _ZONE}
-_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
-_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-_ANTI_AFFINITY = ("affinity", "podAntiAffinity")
-_HASH_LABELS = {
-    "argoproj.io/Rollout": "rollouts-pod-template-hash",
-    "apps/Deployment": "pod-template-hash",
-}
+_SPREAD = "https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/"
+_DRAIN = "https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/"
+_DNS = "https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-dns-config"
 
 
-def _terms(pod: Pod) -> Iterator[tuple[Path, dict[str, object]]]:
-    """Yield the pod anti-affinity terms with their paths in the pod spec."""
-    for i, term in entries(pod.spec, *_ANTI_AFFINITY, _REQUIRED):
-        yield (*_ANTI_AFFINITY, _REQUIRED, i), term
-    for i, item in entries(pod.spec, *_ANTI_AFFINITY, _PREFERRED):
-        path = (*_ANTI_AFFINITY, _PREFERRED, i, "podAffinityTerm")
-        yield path, mapping(item, "podAffinityTerm")
+def _exclusive(pod: Pod, key: str, world: World) -> Iterator[tuple[Path, bool]]:
+    """Yield the terms that allow one pod of the template for each domain; True: each revision."""
+    for path, term in required_terms(pod):
+        if key_of(term) == key and selects_itself(term, pod, world):
+            yield path, by_revision(term)
 
 
-@rule(
-    id="workload-spread",
-    title="Replicas are spread over nodes or zones",
-    severity="error",
-    rationale="Without spreading the scheduler may put every replica on one node.",
-    references=[_SPREAD, _AFFINITY],
-    kinds=SCALABLE,
-    known_as=[
-        "kube-linter:no-anti-affinity",
-        "kube-score:deployment-has-host-podantiaffinity",
-        "kube-score:statefulset-has-host-podantiaffinity",
-        "polaris:topologySpreadConstraint",
-        "kyverno:topologyspreadconstraints-policy",
-    ],
-)
-def workload_spread(workload: Resource, world: World) -> Iterator[Problem]:
-    """Several replicas have anti-affinity or a spread constraint over hostname or zone."""
-    if scale(workload, world).minimum < 2:
+def _most(workload: Resource, world: World, *, by_revision: bool) -> int:
+    """Return how many pods need a domain of their own at once."""
+    highest = scale(workload, world).maximum
+    # What an update takes away first leaves room for what it adds.
+    if by_revision or (unavailable(workload, highest) and not _keeps_stable(workload)):
+        return highest
+    return release_pods(workload, highest)
+
+
+def _keeps_stable(workload: Resource) -> bool:
+    strategy = mapping(workload.spec, "strategy")
+    return "blueGreen" in strategy or "trafficRouting" in mapping(strategy, "canary")
+
+
+def _crowded(pod: Pod, key: str, domains: int, world: World) -> Iterator[tuple[Path, int]]:
+    workload = workload_of(pod, world)
+    if workload.group_kind not in SCALABLE or domains < 1:
         return
-    for pod in world.pods_of(workload):
-        keys = {text(term, "topologyKey") for _, term in _terms(pod)}
-        keys |= {text(c, "topologyKey") for _, c in entries(pod.spec, "topologySpreadConstraints")}
-        if not keys & _SPREADING:
-            yield pod.problem(
-                ("topologySpreadConstraints",),
-                "neither pod anti-affinity nor a spread constraint over hostname or zone",
-                "add a topologySpreadConstraint or a podAntiAffinity term",
-            )
-
-
-@rule(
-    id="topology-spread-valid",
-    title="A topology spread constraint counts its own pods",
-    severity="error",
-    rationale="A constraint that does not match the pod's own labels spreads nothing.",
-    references=[_SPREAD],
-    kinds=PODS,
-    known_as=["kube-score:pod-topology-spread-constraints"],
-)
-def topology_spread_valid(pod: Pod) -> Iterator[Problem]:
-    """Each constraint is complete, and its selector matches the pod."""
-    for i, item in entries(pod.spec, "topologySpreadConstraints"):
-        for name, message, fix in _flaws(item, pod):
-            yield pod.problem(("topologySpreadConstraints", i, name), message, fix)
-
-
-def _flaws(item: dict[str, object], pod: Pod) -> Iterator[tuple[str, str, str]]:
-    skew, when = field(item, "maxSkew"), text(item, "whenUnsatisfiable")
-    if not isinstance(skew, int) or skew < 1:
-        yield "maxSkew", f"maxSkew is {skew!r}", "set maxSkew to 1 or more"
-    if not text(item, "topologyKey"):
-        yield "topologyKey", "there is no topologyKey", f"set topologyKey: {_ZONE}"
-    if when not in ("DoNotSchedule", "ScheduleAnyway"):
-        yield "whenUnsatisfiable", f"it is {when!r}", "write DoNotSchedule or ScheduleAnyway"
-    if "minDomains" in item and when != "DoNotSchedule":
-        yield "minDomains", "minDomains needs DoNotSchedule", "remove minDomains"
-    selector = mapping(item, "labelSelector")
-    if not selector or not matches(selector, pod.labels):
-        yield (
-            "labelSelector",
-            "the selector does not match the pod's own labels",
-            "select by labels of the pod template",
-        )
-
-
-@rule(
-    id="spread-tells-revisions-apart",
-    title="matchLabelKeys names the label that this workload sets",
-    severity="error",
-    rationale="A key that the pods do not carry is ignored: old and new pods are counted together.",
-    references=[_SPREAD + "#topologyspreadconstraints-field"],
-    kinds=PODS,
-)
-def spread_tells_revisions_apart(pod: Pod, world: World) -> Iterator[Problem]:
-    """On a Rollout the key is rollouts-pod-template-hash, on a Deployment pod-template-hash."""
-    hash_label = _HASH_LABELS.get(workload_of(pod, world).group_kind, "")
-    found: list[tuple[Path, dict[str, object]]] = [
-        (("topologySpreadConstraints", i), item)
-        for i, item in entries(pod.spec, "topologySpreadConstraints")
-    ]
-    for path, item in [*found, *_terms(pod)]:
-        for i, key in enumerate(map(str, sequence(item, "matchLabelKeys"))):
-            if key != hash_label and key not in pod.labels:
-                yield pod.problem(
-                    (*path, "matchLabelKeys", i),
-                    f"the pods carry no label {key!r}",
-                    f"write {hash_label or 'a label of the pod template'}",
-                )
+    for path, each_revision in _exclusive(pod, key, world):
+        most = _most(workload, world, by_revision=each_revision)
+        if most > domains:
+            yield path, most
 
 
 @rule(
@@ -134,15 +69,132 @@ def spread_tells_revisions_apart(pod: Pod, world: World) -> Iterator[Problem]:
 )
 def zone_anti_affinity_fits(pod: Pod, world: World) -> Iterator[Problem]:
     """With a required term over zones, no more pods than zones (`Config.zones`) may exist."""
+    for path, most in _crowded(pod, ZONE, world.config.zones, world):
+        yield pod.problem(
+            path,
+            f"up to {most} pods for {world.config.zones} zones",
+            "use a topologySpreadConstraint over the zones instead",
+        )
+
+
+@rule(
+    id="node-anti-affinity-fits",
+    title="Required node anti-affinity has a node for every pod",
+    severity="error",
+    rationale=(
+        "A new pod finds no node while the old ones stand on all of them, and with"
+        " maxUnavailable 0 none of those may go: the release hangs."
+    ),
+    references=[_AFFINITY],
+    kinds=PODS,
+)
+def node_anti_affinity_fits(pod: Pod, world: World) -> Iterator[Problem]:
+    """With a required term over nodes, no more pods than nodes (`Config.nodes`) may exist."""
+    for path, most in _crowded(pod, HOSTNAME, world.config.nodes, world):
+        yield pod.problem(
+            path,
+            f"up to {most} pods for {world.config.nodes} nodes",
+            "prefer the term instead of requiring it, or allow maxUnavailable: 1",
+        )
+
+
+@rule(
+    id="drain-has-a-place",
+    title="A drained pod finds another place before the budget is spent",
+    severity="warning",
+    rationale=(
+        "If every domain is taken, the evicted pod waits for the drained node to come back, and"
+        " the budget lets no other pod go until then."
+    ),
+    references=[_DRAIN, _AFFINITY],
+    kinds=PODS,
+)
+def drain_has_a_place(pod: Pod, world: World) -> Iterator[Problem]:
+    """A budget of one pod stands beside required anti-affinity with a domain to spare."""
+    workload = workload_of(pod, world)
+    if workload.group_kind not in SCALABLE:
+        return
+    fewest, nodes = scale(workload, world).minimum, world.config.nodes
+    tight = [budget for budget in budgets_of(pod, world) if _allowed(budget, fewest) == 1]
+    for path, _ in _exclusive(pod, HOSTNAME, world):
+        if tight and fewest == nodes > 1:
+            yield pod.problem(
+                path,
+                f"{fewest} pods stand on all {nodes} nodes, and PodDisruptionBudget"
+                f" {tight[0].name!r} lets one go",
+                "prefer the term instead of requiring it, or add a node",
+            )
+
+
+def _allowed(budget: Resource, replicas: int) -> int:
+    """Return how many of the pods a budget lets go at once."""
+    most = share(field(budget.spec, "maxUnavailable"), replicas)
+    if most is not None:
+        return most
+    return replicas - (share(field(budget.spec, "minAvailable"), replicas) or 0)
+
+
+@rule(
+    id="spread-has-enough-zones",
+    title="A spread constraint asks for no more zones than there are",
+    severity="error",
+    rationale="With fewer zones than minDomains each holds maxSkew pods; the others stay Pending.",
+    references=[_SPREAD],
+    kinds=PODS,
+)
+def spread_has_enough_zones(pod: Pod, world: World) -> Iterator[Problem]:
+    """minDomains over zones is at most `Config.zones`, unless few enough pods exist."""
     workload, zones = workload_of(pod, world), world.config.zones
     if workload.group_kind not in SCALABLE:
         return
-    most = release_pods(workload, scale(workload, world).maximum)
-    for i, term in entries(pod.spec, *_ANTI_AFFINITY, _REQUIRED):
-        own = matches(mapping(term, "labelSelector"), pod.labels)
-        if text(term, "topologyKey") == _ZONE and own and most > zones:
+    highest = scale(workload, world).maximum
+    for path, item in constraints(pod):
+        wanted, skew = count(item.get("minDomains"), 1), count(item.get("maxSkew"), 1)
+        strict = text(item, "whenUnsatisfiable") == "DoNotSchedule"
+        if strict and key_of(item) == ZONE and wanted > zones and highest > skew * zones:
             yield pod.problem(
-                (*_ANTI_AFFINITY, _REQUIRED, i),
-                f"up to {most} pods for {zones} zones",
-                "use a topologySpreadConstraint over the zones instead",
+                (*path, "minDomains"),
+                f"{wanted} zones are asked for, there are {zones}: of {highest} pods"
+                f" {skew * zones} find a place",
+                f"set minDomains to {zones} or less",
             )
+
+
+@rule(
+    id="node-affinity",
+    title="A workload says on which nodes it runs",
+    severity="info",
+    rationale="Where pools differ in size or hardware, a pod without affinity lands on any.",
+    references=[_AFFINITY],
+    kinds=PODS,
+    known_as=["kube-linter:no-node-affinity"],
+    default=False,
+)
+def node_affinity(pod: Pod) -> Iterator[Problem]:
+    """There is a node affinity or, as good, a node selector."""
+    if not mapping(pod.spec, "affinity", "nodeAffinity") and not mapping(pod.spec, "nodeSelector"):
+        yield pod.problem(
+            ("affinity", "nodeAffinity"), "any node will do", "name the nodes' labels"
+        )
+
+
+@rule(
+    id="dns-ndots",
+    title="Names outside the cluster resolve at the first try",
+    severity="info",
+    rationale="With ndots 5, the default, a name like a.example.com is looked up four times more.",
+    references=[_DNS],
+    kinds=PODS,
+    known_as=["kube-linter:dnsconfig-options", "kyverno:dns-policy-and-dns-config"],
+    default=False,
+)
+def dns_ndots(pod: Pod) -> Iterator[Problem]:
+    """`dnsConfig.options` sets ndots to 2 or less."""
+    options = {
+        text(o, "name"): o.get("value") for _, o in entries(pod.spec, "dnsConfig", "options")
+    }
+    value = str(options.get("ndots", "5"))
+    if not value.isdecimal() or int(value) > 2:
+        yield pod.problem(
+            ("dnsConfig", "options"), f"ndots is {value}", 'add the option ndots with value "2"'
+        )
