@@ -116,3 +116,37 @@ def blue_green_scale_down_delay(rollout: Resource) -> Iterator[Problem]:
     delay = count(field(rollout.content, *path), 30)
     if delay < 30:
         yield rollout.problem(path, f"only {delay} s", "set it to 30 or more")
+
+
+@rule(
+    id="blue-green-delay-explicit",
+    title="A blue/green Rollout says how long the old pods stay",
+    severity="info",
+    rationale="Written out, the delay is a decision; the default may change with the controller.",
+    references=["https://argoproj.github.io/argo-rollouts/features/bluegreen/"],
+    kinds=_ROLLOUT,
+    known_as=["datree:42"],
+    default=False,
+)
+def blue_green_delay_explicit(rollout: Resource) -> Iterator[Problem]:
+    """A blueGreen strategy sets scaleDownDelaySeconds."""
+    path = ("spec", "strategy", "blueGreen")
+    found = field(rollout.content, *path)
+    if found is not None and field(found, "scaleDownDelaySeconds") is None:
+        yield rollout.problem((*path, "scaleDownDelaySeconds"), "it is not written", "set it to 30")
+
+
+@rule(
+    id="rollout-history-explicit",
+    title="A Rollout says how many revisions it keeps",
+    severity="info",
+    rationale="Written out, the way back is a decision; the default may change.",
+    references=["https://argoproj.github.io/argo-rollouts/features/specification/"],
+    kinds=_ROLLOUT,
+    known_as=["datree:41"],
+    default=False,
+)
+def rollout_history_explicit(rollout: Resource) -> Iterator[Problem]:
+    """spec.revisionHistoryLimit is written."""
+    if field(rollout.spec, "revisionHistoryLimit") is None:
+        yield rollout.problem(("spec", "revisionHistoryLimit"), "it is not written", "set it to 5")
