@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from gitops_policy.release_file import FILE, faults
 
 RENDER_SECONDS = 60
 SUFFIXES = (".yaml", ".yml", ".json")
+LEDGER = Path("policy-tests") / "exemptions.yaml"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Build:
     """The objects of one overlay (or of plain manifests), and the files they came from.
 
     `path` is the kustomization's folder, None for plain manifests; `namespace` stands in for a
-    missing `metadata.namespace`.
+    missing `metadata.namespace`. `foreign` are files of a linted folder that hold no objects.
     """
 
     documents: tuple[Document, ...]
@@ -35,6 +36,7 @@ class Build:
     path: Path | None = None
     tree: Tree = field(default_factory=Tree)
     namespace: str = "default"
+    foreign: tuple[str, ...] = ()
 
     @cached_property
     def declared(self) -> dict[tuple[str, str, str], list[Source]]:
@@ -135,6 +137,32 @@ def build_files(paths: Iterable[Path], name: str = "") -> Build:
     """
     sources = [source for path in paths for source in read_file(path, shown(path))]
     return build_sources(sources, name)
+
+
+def build_folder(files: Iterable[Path], name: str = "") -> tuple[Build, list[ManifestError]]:
+    """Read the files that stand in a folder; what cannot be read comes back as its error.
+
+    A file without any object, such as the values of a chart, is `foreign`; a ledger of exemptions
+    is none of the manifests.
+    """
+    kept: list[Source] = []
+    foreign: list[str] = []
+    failures: list[ManifestError] = []
+    for file in files:
+        try:
+            sources = [] if file.parts[-2:] == LEDGER.parts else read_file(file, shown(file))
+            if sources and all(_is_foreign(source.content) for source in sources):
+                foreign.append(shown(file))
+            else:
+                kept += build_sources(sources, name).tree.sources
+        except ManifestError as error:
+            failures.append(error)
+    return replace(build_sources(kept, name), foreign=tuple(foreign)), failures
+
+
+def _is_foreign(content: object) -> bool:
+    """Say whether a document is a mapping that never was to be an object."""
+    return isinstance(content, dict) and not content.keys() & {"apiVersion", "kind", "metadata"}
 
 
 def build_sources(sources: Iterable[Source], name: str = "") -> Build:

@@ -12,6 +12,7 @@ from typing import Any
 from gitops_policy.build import (
     Build,
     build_files,
+    build_folder,
     build_kustomization,
     is_kustomization,
     manifest_files,
@@ -90,7 +91,12 @@ def _build(path: Path) -> Build:
     if is_kustomization(path):
         return build_kustomization(path)
     own = next((p for p in (path / "overlay",) if is_kustomization(p)), None)
-    return build_kustomization(own) if own else build_files(manifest_files(path))
+    if own:
+        return build_kustomization(own)
+    build, failures = build_folder(manifest_files(path))
+    if failures:
+        raise failures[0]
+    return build
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -16,7 +16,6 @@ from gitops_policy.model import Index, Manifest, Problem, Resource
 from gitops_policy.pods import pods
 
 PREFIX = "policy.gitops/ignore."
-LEDGER = Path("policy-tests") / "exemptions.yaml"
 KEYS = frozenset({"owner", "until", "container", "reason"})
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from gitops_policy.build import (
     Build,
     build_files,
+    build_folder,
     build_many,
     build_sources,
     is_kustomization,
@@ -21,7 +22,7 @@ from gitops_policy.discovery import contents
 from gitops_policy.engine import Evaluation, Outcome, Part, lint
 from gitops_policy.findings import Report
 from gitops_policy.kustomization import RenderError, shown
-from gitops_policy.manifests import ManifestError, Source, read_text
+from gitops_policy.manifests import ManifestError, read_text
 from gitops_policy.workers import Lost, cores, share
 from gitops_policy.world import Workspace
 
@@ -113,17 +114,17 @@ def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]
 
 
 def _files(name: str, files: list[Path]) -> Iterator[Build | ManifestError]:
-    """Yield the errors of files that cannot be read, and one build of those that can."""
-    sources: list[Source] = []
-    failed = False
-    for file in files:
+    """Yield the errors of what cannot be read, and one build of what can."""
+    if files == [Path(name)]:
         try:
-            sources += build_files([file], name).tree.sources
+            yield build_files(files, name)
         except ManifestError as error:
-            failed = True
             yield error
-    if sources or not failed:
-        yield build_sources(sources, name)
+        return
+    build, failures = build_folder(files, name)
+    yield from failures
+    if build.documents or build.foreign or not failures:
+        yield build
 
 
 def _standard_input() -> Build | ManifestError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gitops_policy.findings import Origin
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, EVERY, rule
 from gitops_policy.world import World
@@ -23,6 +24,22 @@ def empty_render(world: World) -> Iterator[Problem]:
     """The render holds at least one object."""
     if not world.index.resources:
         yield Problem(None, (), "the render is empty", "add resources, or delete the overlay")
+
+
+@rule(
+    id="file-holds-objects",
+    title="Every YAML or JSON file of a linted folder holds objects",
+    severity="info",
+    rationale="A file that holds none is not checked: a manifest without head would go unseen.",
+    references=[_OBJECTS],
+    kinds=BUILD,
+)
+def file_holds_objects(world: World) -> Iterator[Problem]:
+    """Files without apiVersion, kind and metadata are named, not passed over in silence."""
+    for file in world.build.foreign:
+        origin = Origin(world.build.name or None, file)
+        fix = "lint the folders of manifests only, or set `paths` in the configuration"
+        yield Problem(None, (), "holds no Kubernetes object: not checked", fix, origin=origin)
 
 
 @rule(
