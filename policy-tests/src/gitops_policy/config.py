@@ -61,6 +61,9 @@ class Config:
         str | None, "dev, staging or production; unset: the overlay's own, overlays/ENV/NAME."
     ] = None
     registries: Annotated[tuple[str, ...], "The registries that images may come from."] = ()
+    blocked_registries: Annotated[
+        tuple[str, ...], "The registries that images may not come from."
+    ] = ()
     minimum_replicas: Annotated[int, "The fewest pods of a workload that serves."] = 2
     zones: Annotated[int, "The number of zones that the nodes stand in."] = 3
     nodes: Annotated[int, "The number of nodes that the workloads may use; 0: not known."] = 0

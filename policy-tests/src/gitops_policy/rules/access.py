@@ -8,8 +8,10 @@ from gitops_policy.fields import entries, field, mapping, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.permissions import (
     BINDINGS,
+    CHANGES,
     GOOD_PRACTICES,
     RBAC,
+    Access,
     allows_everything,
     bound_role,
     built_in,
@@ -21,6 +23,23 @@ from gitops_policy.world import World
 
 _LEAST = GOOD_PRACTICES + "#least-privilege"
 _ROLES = "https://kubernetes.io/docs/reference/access-authn-authz/rbac/"
+_TAKEOVER = Access(
+    ("", "apps", "batch"),
+    (
+        "pods",
+        "pods/exec",
+        "pods/attach",
+        "pods/portforward",
+        "deployments",
+        "statefulsets",
+        "daemonsets",
+        "jobs",
+        "cronjobs",
+        "nodes",
+        "secrets",
+    ),
+    ("get", "list", "watch", *CHANGES),
+)
 _ANONYMOUS = ("system:anonymous", "system:unauthenticated")
 
 
@@ -134,8 +153,7 @@ def no_masters_binding(binding: Resource) -> Iterator[Problem]:
 )
 def no_anonymous_binding(binding: Resource) -> Iterator[Problem]:
     """No subject is system:anonymous or system:unauthenticated."""
-    if not default_binding(binding):
-        yield from _subjects(binding, _ANONYMOUS)
+    yield from _subjects(binding, _ANONYMOUS)
 
 
 @rule(
@@ -145,12 +163,30 @@ def no_anonymous_binding(binding: Resource) -> Iterator[Problem]:
     rationale="Every account of every pod, and on some clouds everybody with a login, has them.",
     references=[_ROLES + "#discovery-roles"],
     kinds=BINDINGS,
-    known_as="kubescape:C-0265 trivy:KSV-01011 gatekeeper:disallowanonymous",
+    known_as="trivy:KSV-01011 gatekeeper:disallowanonymous",
 )
 def no_authenticated_binding(binding: Resource) -> Iterator[Problem]:
     """No subject is system:authenticated."""
     if not default_binding(binding):
         yield from _subjects(binding, ("system:authenticated",))
+
+
+@rule(
+    id="no-authenticated-takeover",
+    title="Everybody who is logged in reaches neither pods nor Secrets",
+    severity="error",
+    rationale="Any account of the cluster or its cloud could take it over from there.",
+    references=[GOOD_PRACTICES],
+    kinds=BINDINGS,
+    known_as="kubescape:C-0265",
+    default=False,
+)
+def no_authenticated_takeover(binding: Resource, world: World) -> Iterator[Problem]:
+    """No binding joins system:authenticated and a Role about pods, nodes, workloads or Secrets."""
+    role = bound_role(binding, world.index)
+    if role is None or not any(_TAKEOVER.allowed_by(item) for item in rules_of(role, world.index)):
+        return
+    yield from _subjects(binding, ("system:authenticated",))
 
 
 def _subjects(binding: Resource, names: tuple[str, ...]) -> Iterator[Problem]:

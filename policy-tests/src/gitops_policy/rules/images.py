@@ -106,6 +106,10 @@ def image_digest(pod: Pod, world: World) -> Iterator[Problem]:
             )
 
 
+def _within(repository: str, registry: str) -> bool:
+    return f"{repository}/".startswith(f"{registry.rstrip('/')}/")
+
+
 @rule(
     id="image-registry",
     title="Images come from an allowed registry",
@@ -114,20 +118,23 @@ def image_digest(pod: Pod, world: World) -> Iterator[Problem]:
     references=[_IMAGES],
     kinds=PODS,
     known_as=(
-        "kubescape:C-0001 kubescape:C-0078 trivy:KSV-0032 trivy:KSV-0033 trivy:KSV-0034 "
-        "trivy:KSV-0035 trivy:KSV-0125 kyverno:restrict-image-registries "
-        "gatekeeper:allowedrepos gatekeeper:disallowedrepos"
+        "kubescape:C-0078 trivy:KSV-0125 kyverno:restrict-image-registries gatekeeper:allowedrepos"
     ),
 )
 def image_registry(pod: Pod, world: World) -> Iterator[Problem]:
-    """Every image's repository starts with one of the settings' registries, if there are any."""
+    """Every image's repository starts with one of the settings' registries.
+
+    Without that setting the rule is silent, unless it is asked for by name: then none is allowed.
+    """
     allowed = world.config.registries
+    if not allowed and not world.config.only:
+        return
     for subject, path, reference in _references(pod):
         repository = image_name(reference).repository
-        if allowed and not any(f"{repository}/".startswith(f"{a.rstrip('/')}/") for a in allowed):
+        if not any(_within(repository, registry) for registry in allowed):
             yield subject.problem(
                 path,
-                f"image {reference!r} is not from {' or '.join(allowed)}",
+                f"image {reference!r} is not from {' or '.join(allowed) or 'an allowed registry'}",
                 "mirror the image into an allowed registry",
             )
 

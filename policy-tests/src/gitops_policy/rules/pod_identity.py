@@ -1,22 +1,23 @@
-"""Who a pod is and where it may run: service accounts, tokens, the control plane."""
+"""Who a pod is: its service account and the token of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import Path, entries, mapping, text
-from gitops_policy.kinds import POD_TEMPLATES
+from gitops_policy.fields import entries, text
 from gitops_policy.model import Problem, Resource
-from gitops_policy.pods import Pod, pods
+from gitops_policy.permissions import (
+    BINDINGS,
+    GOOD_PRACTICES,
+    allows_everything,
+    bound_role,
+    rules_of,
+)
+from gitops_policy.pods import Pod
 from gitops_policy.registry import PODS, rule
 from gitops_policy.world import World
 
 _ACCOUNTS = "https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/"
-_BINDINGS = (
-    "rbac.authorization.k8s.io/RoleBinding",
-    "rbac.authorization.k8s.io/ClusterRoleBinding",
-)
-_CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 
 def service_account(pod: Pod) -> str:
@@ -32,19 +33,14 @@ def service_account(pod: Pod) -> str:
     references=[_ACCOUNTS],
     kinds=PODS,
     known_as=(
-        "polaris:automountServiceAccountToken checkov:CKV_K8S_38 kubescape:C-0034 "
-        "kubescape:C-0190 kubescape:C-0261 trivy:KSV-0036 datree:53 "
-        "kyverno:restrict-automount-sa-token gatekeeper:automount-serviceaccount-token "
-        "cis:5.1.6 nsa"
+        "polaris:automountServiceAccountToken kubescape:C-0034 kubescape:C-0190 datree:53 "
+        "gatekeeper:automount-serviceaccount-token cis:5.1.6 nsa"
     ),
 )
 def automount_service_account_token(pod: Pod, world: World) -> Iterator[Problem]:
     """The pod or its account refuses the token, unless a binding gives the account rights."""
-    own = pod.spec.get("automountServiceAccountToken")
     name, namespace = service_account(pod), pod.resource.namespace
-    account = world.index.get("ServiceAccount", namespace, name)
-    inherited = account.content.get("automountServiceAccountToken") if account else None
-    if own is False or (own is None and inherited is False) or _is_bound(name, namespace, world):
+    if not _mounts_token(pod, world) or _bindings(name, namespace, world):
         return
     yield pod.problem(
         ("automountServiceAccountToken",),
@@ -53,44 +49,188 @@ def automount_service_account_token(pod: Pod, world: World) -> Iterator[Problem]
     )
 
 
-def _is_bound(name: str, namespace: str, world: World) -> bool:
-    return any(
-        subject.get("kind") == "ServiceAccount"
+@rule(
+    id="pod-refuses-service-account-token",
+    title="Pods say themselves that they carry no token",
+    severity="info",
+    rationale="Stricter: it holds whatever the ServiceAccount says, and for pods that use the API.",
+    references=[_ACCOUNTS],
+    kinds=PODS,
+    known_as="checkov:CKV_K8S_38 trivy:KSV-0036 kyverno:restrict-automount-sa-token",
+    default=False,
+)
+def pod_refuses_service_account_token(pod: Pod) -> Iterator[Problem]:
+    """`automountServiceAccountToken` of the pod is false."""
+    if pod.spec.get("automountServiceAccountToken") is not False:
+        yield pod.problem(
+            ("automountServiceAccountToken",),
+            "does not refuse the token",
+            "set automountServiceAccountToken: false",
+        )
+
+
+@rule(
+    id="bound-service-account-token",
+    title="No pod carries the token of an account that has rights",
+    severity="info",
+    rationale="An inventory of the pods through which the API can be reached.",
+    references=[_ACCOUNTS],
+    kinds=PODS,
+    known_as="kubescape:C-0261",
+    default=False,
+)
+def bound_service_account_token(pod: Pod, world: World) -> Iterator[Problem]:
+    """A pod whose account is in a binding of the build mounts no token."""
+    name = service_account(pod)
+    if _mounts_token(pod, world) and _bindings(name, pod.resource.namespace, world):
+        yield pod.problem(
+            ("automountServiceAccountToken",),
+            f"mounts the token of service account {name!r}, which has rights",
+            "set automountServiceAccountToken: false, or keep it knowingly",
+        )
+
+
+@rule(
+    id="administrator-token-mounted",
+    title="No pod carries an administrator's token",
+    severity="error",
+    rationale="Whoever gets into the pod has the cluster.",
+    references=[GOOD_PRACTICES],
+    kinds=PODS,
+    known_as="kubescape:C-0272",
+    default=False,
+)
+def administrator_token_mounted(pod: Pod, world: World) -> Iterator[Problem]:
+    """A pod whose account is bound to a Role that allows everything mounts no token."""
+    name = service_account(pod)
+    if not _mounts_token(pod, world):
+        return
+    for binding in _bindings(name, pod.resource.namespace, world):
+        role = bound_role(binding, world.index)
+        if role and any(allows_everything(i, ("*", "")) for i in rules_of(role, world.index)):
+            yield pod.problem(
+                ("automountServiceAccountToken",),
+                f"mounts the token of {name!r}, which the {role.kind} {role.name!r} lets do all",
+                "bind a Role that lists what is needed",
+            )
+            return
+
+
+def _mounts_token(pod: Pod, world: World) -> bool:
+    own = pod.spec.get("automountServiceAccountToken")
+    if own is not None:
+        return own is not False
+    name = service_account(pod)
+    account = world.index.get("ServiceAccount", pod.resource.namespace, name)
+    return account is None or account.content.get("automountServiceAccountToken") is not False
+
+
+def _bindings(name: str, namespace: str, world: World) -> list[Resource]:
+    return [
+        binding
+        for binding in world.index.of_kind(*BINDINGS)
+        for _, subject in entries(binding.content, "subjects")
+        if subject.get("kind") == "ServiceAccount"
         and subject.get("name") == name
         and (subject.get("namespace") or binding.namespace) == namespace
-        for binding in world.index.of_kind(*_BINDINGS)
-        for _, subject in entries(binding.content, "subjects")
-    )
+    ]
 
 
 @rule(
     id="dedicated-service-account",
-    title="Pods and bindings use a service account of their own, not default",
+    title="Pods use a service account of their own, not default",
     severity="warning",
     rationale="Rights given to `default` reach every pod of the namespace.",
     references=[_ACCOUNTS],
-    kinds=[*POD_TEMPLATES, *_BINDINGS],
-    known_as=(
-        "kube-linter:default-service-account checkov:CKV_K8S_41 checkov:CKV_K8S_42 "
-        "kubescape:C-0189 datree:102 cis:5.1.5"
-    ),
+    kinds=PODS,
+    known_as="kube-linter:default-service-account cis:5.1.5",
 )
-def dedicated_service_account(resource: Resource) -> Iterator[Problem]:
-    """No pod runs as `default` and no binding names it."""
-    for pod in pods(resource):
-        if service_account(pod) == "default":
-            yield pod.problem(
-                ("serviceAccountName",),
-                "runs as the service account `default`",
-                "create a ServiceAccount for this workload and name it",
-            )
-    for i, subject in entries(resource.content, "subjects"):
+def dedicated_service_account(pod: Pod) -> Iterator[Problem]:
+    """No pod runs as `default`."""
+    if service_account(pod) == "default":
+        yield pod.problem(
+            ("serviceAccountName",),
+            "runs as the service account `default`",
+            "create a ServiceAccount for this workload and name it",
+        )
+
+
+@rule(
+    id="no-binding-to-default-account",
+    title="No binding names a service account default",
+    severity="warning",
+    rationale="Every pod of the namespace that names no account of its own has these rights.",
+    references=[_ACCOUNTS],
+    kinds=BINDINGS,
+    known_as="checkov:CKV_K8S_42 cis:5.1.5",
+)
+def no_binding_to_default_account(binding: Resource) -> Iterator[Problem]:
+    """No subject is the ServiceAccount `default`."""
+    for i, subject in entries(binding.content, "subjects"):
         if subject.get("kind") == "ServiceAccount" and subject.get("name") == "default":
-            yield resource.problem(
+            yield binding.problem(
                 ("subjects", i, "name"),
                 "gives rights to the service account `default`",
                 "bind a dedicated ServiceAccount",
             )
+
+
+@rule(
+    id="default-service-account-token",
+    title="A service account default refuses its token",
+    severity="warning",
+    rationale="Every pod of the namespace that names no account would carry it.",
+    references=[_ACCOUNTS],
+    kinds=["ServiceAccount"],
+    known_as="checkov:CKV_K8S_41 kubescape:C-0189 datree:102 cis:5.1.5",
+)
+def default_service_account_token(account: Resource) -> Iterator[Problem]:
+    """`automountServiceAccountToken` of a ServiceAccount named `default` is false."""
+    if account.name == "default":
+        yield from _account_mounts(account)
+
+
+@rule(
+    id="service-account-refuses-token",
+    title="Service accounts refuse their tokens",
+    severity="info",
+    rationale="Stricter: a pod that uses the API then says so itself.",
+    references=[_ACCOUNTS],
+    kinds=["ServiceAccount"],
+    known_as="kubescape:C-0034 kubescape:C-0190 datree:53 cis:5.1.6",
+    default=False,
+)
+def service_account_refuses_token(account: Resource) -> Iterator[Problem]:
+    """`automountServiceAccountToken` of every ServiceAccount is false."""
+    yield from _account_mounts(account)
+
+
+def _account_mounts(account: Resource) -> Iterator[Problem]:
+    if account.content.get("automountServiceAccountToken") is not False:
+        yield account.problem(
+            ("automountServiceAccountToken",),
+            "its token is mounted into every pod that does not refuse it",
+            "set automountServiceAccountToken: false",
+        )
+
+
+@rule(
+    id="namespace-has-service-account",
+    title="A namespace has a service account besides default",
+    severity="info",
+    rationale="Without one, all its pods share the rights of `default`.",
+    references=[_ACCOUNTS],
+    kinds=["Namespace"],
+    known_as="kubescape:C-0189",
+    default=False,
+)
+def namespace_has_service_account(namespace: Resource, world: World) -> Iterator[Problem]:
+    """The build holds a ServiceAccount of the namespace that is not called `default`."""
+    accounts = world.index.of_kind("ServiceAccount")
+    if not any(a.namespace == namespace.name and a.name != "default" for a in accounts):
+        yield namespace.problem(
+            ("metadata", "name"), "has no ServiceAccount of its own", "add one for each workload"
+        )
 
 
 @rule(
@@ -108,43 +248,3 @@ def deprecated_service_account_field(pod: Pod) -> Iterator[Problem]:
         yield pod.problem(
             ("serviceAccount",), "uses the deprecated field", "use serviceAccountName"
         )
-
-
-@rule(
-    id="control-plane-scheduling",
-    title="Workloads stay off the control plane",
-    severity="warning",
-    rationale="A pod beside the API server and etcd shares their kernel and their resources.",
-    references=["https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/"],
-    kinds=PODS,
-    known_as="kyverno:other/restrict-controlplane-scheduling",
-)
-def control_plane_scheduling(pod: Pod) -> Iterator[Problem]:
-    """No toleration, node selector or node affinity leads to control-plane nodes."""
-    fix = "remove it, or exempt the workload with a reason"
-    for i, toleration in entries(pod.spec, "tolerations"):
-        key, effect = toleration.get("key"), toleration.get("effect")
-        everything = not key and toleration.get("operator") == "Exists"
-        if key in _CONTROL_PLANE or (everything and effect in (None, "", "NoSchedule")):
-            yield pod.problem(("tolerations", i), "tolerates the control plane's taint", fix)
-    for key in mapping(pod.spec, "nodeSelector"):
-        if key in _CONTROL_PLANE:
-            yield pod.problem(("nodeSelector", key), "selects control-plane nodes", fix)
-    for path, expression in _node_expressions(pod):
-        if expression.get("key") in _CONTROL_PLANE and expression.get("operator") in (
-            "In",
-            "Exists",
-        ):
-            yield pod.problem(path, "prefers or requires control-plane nodes", fix)
-
-
-def _node_expressions(pod: Pod) -> Iterator[tuple[Path, dict[str, object]]]:
-    where: Path = ("affinity", "nodeAffinity")
-    required = (*where, "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
-    preferred = (*where, "preferredDuringSchedulingIgnoredDuringExecution")
-    for i, term in entries(pod.spec, *required):
-        for j, expression in entries(term, "matchExpressions"):
-            yield (*required, i, "matchExpressions", j), expression
-    for i, term in entries(pod.spec, *preferred):
-        for j, expression in entries(term, "preference", "matchExpressions"):
-            yield (*preferred, i, "preference", "matchExpressions", j), expression

@@ -91,8 +91,8 @@ def privileged_container(container: Container) -> Iterator[Problem]:
     references=[BASELINE],
     kinds=CONTAINERS,
     known_as=(
-        "polaris:dangerousCapabilities checkov:CKV_K8S_25 checkov:CKV_K8S_39 kubescape:C-0046 "
-        "trivy:KSV-0005 trivy:KSV-0022 trivy:KSV-0120 datree:82 kyverno:disallow-capabilities "
+        "polaris:dangerousCapabilities checkov:CKV_K8S_39 kubescape:C-0046 trivy:KSV-0005 "
+        "trivy:KSV-0120 datree:49 datree:82 kyverno:disallow-capabilities "
         "pss:baseline cis:5.2.9"
     ),
 )
@@ -116,10 +116,7 @@ def dangerous_capabilities(container: Container, world: World) -> Iterator[Probl
     rationale="Unconfined lets a container call every system call of the kernel.",
     references=[BASELINE],
     kinds=PODS,
-    known_as=(
-        "polaris:linuxHardening trivy:KSV-0104 datree:99 kyverno:restrict-seccomp "
-        "gatekeeper:seccompv2 pss:baseline"
-    ),
+    known_as=("kyverno:restrict-seccomp gatekeeper:seccompv2 pss:baseline"),
 )
 def seccomp_unconfined(pod: Pod, world: World) -> Iterator[Problem]:
     """A seccomp profile that is set is RuntimeDefault or Localhost."""
@@ -142,10 +139,7 @@ def seccomp_unconfined(pod: Pod, world: World) -> Iterator[Problem]:
     rationale="The runtime's default profile keeps a container from files of the node.",
     references=[BASELINE],
     kinds=PODS,
-    known_as=(
-        "polaris:linuxHardening trivy:KSV-0002 kubescape:C-0055 "
-        "kyverno:restrict-apparmor-profiles gatekeeper:apparmor pss:baseline"
-    ),
+    known_as=("trivy:KSV-0002 kyverno:restrict-apparmor-profiles gatekeeper:apparmor pss:baseline"),
 )
 def apparmor_unconfined(pod: Pod) -> Iterator[Problem]:
     """AppArmor profiles, as field or annotation, are the default or a local one."""

@@ -45,10 +45,8 @@ def host_namespaces(pod: Pod) -> Iterator[Problem]:
     references=[BASELINE],
     kinds=PODS,
     known_as=(
-        "kube-linter:sensitive-host-mounts kube-linter:writable-host-mount polaris:hostPathSet "
-        "kubescape:C-0045 kubescape:C-0048 trivy:KSV-0023 trivy:KSV-0121 datree:46 datree:89 "
-        "kyverno:disallow-host-path kyverno:ensure-readonly-hostpath "
-        "gatekeeper:host-filesystem pss:baseline cis:5.2.12"
+        "polaris:hostPathSet kubescape:C-0048 trivy:KSV-0023 datree:46 "
+        "kyverno:disallow-host-path gatekeeper:host-filesystem pss:baseline cis:5.2.12"
     ),
 )
 def host_path(pod: Pod) -> Iterator[Problem]:

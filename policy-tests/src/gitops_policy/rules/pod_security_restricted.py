@@ -60,8 +60,7 @@ def privilege_escalation(container: Container) -> Iterator[Problem]:
     references=[RESTRICTED],
     kinds=PODS,
     known_as=(
-        "kube-linter:run-as-non-root polaris:runAsRootAllowed checkov:CKV_K8S_23 "
-        "kubescape:C-0013 trivy:KSV-0012 datree:52 kyverno:require-run-as-nonroot "
+        "trivy:KSV-0012 datree:52 kyverno:require-run-as-nonroot "
         "gatekeeper:users pss:restricted cis:5.2.7 nsa"
     ),
 )
@@ -118,7 +117,7 @@ def run_as_root_user(pod: Pod, world: World) -> Iterator[Problem]:
     kinds=CONTAINERS,
     known_as=(
         "polaris:insecureCapabilities checkov:CKV_K8S_37 trivy:KSV-0003 trivy:KSV-0004 "
-        "trivy:KSV-0106 kubescape:C-0201 kubescape:C-0211 datree:49 "
+        "trivy:KSV-0106 kubescape:C-0201 kubescape:C-0211 "
         "kyverno:disallow-capabilities-strict kyverno:require-drop-all gatekeeper:capabilities "
         "pss:restricted cis:5.2.10"
     ),
@@ -150,8 +149,7 @@ def capabilities_drop_all(container: Container) -> Iterator[Problem]:
     references=[RESTRICTED],
     kinds=PODS,
     known_as=(
-        "kube-score:container-seccomp-profile polaris:linuxHardening checkov:CKV_K8S_31 "
-        "kubescape:C-0210 kubescape:C-0055 trivy:KSV-0030 datree:61 "
+        "kube-score:container-seccomp-profile datree:61 "
         "kyverno:restrict-seccomp-strict gatekeeper:seccompv2 pss:restricted cis:5.7.2 nsa"
     ),
 )
