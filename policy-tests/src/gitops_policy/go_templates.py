@@ -11,7 +11,7 @@ FUNCTIONS = frozenset(
      "title", "toUpper", "toLower", "graphLink", "tableLink", "sortByLabel", "stripPort",
      "stripDomain", "humanize", "humanize1024", "humanizeDuration", "humanizePercentage",
      "humanizeTimestamp", "toTime", "toDuration", "now", "pathPrefix", "externalURL",
-     "parseDuration", "urlQueryEscape", "tmpl", "and", "call", "html", "index", "slice", "js",
+     "parseDuration", "urlQueryEscape", "and", "call", "html", "index", "slice", "js",
      "len", "not", "or", "print", "printf", "println", "urlquery", "eq", "ne", "lt", "le", "gt",
      "ge", "true", "false", "nil")
 )  # fmt: skip
@@ -20,6 +20,7 @@ _WORDS = _OPENING | {"else", "end", "template", "break", "continue"}
 _STRING = re.compile(r'"(?:\\.|[^"\\\n])*"|`[^`]*`|\'(?:\\.|[^\'\\\n])\'')
 _LABEL = re.compile(r"(?:\$labels|\.Labels)\.([A-Za-z_]\w*)")
 _INDEXED = re.compile(r'index\s+(?:\$labels|\.Labels)\s+"([^"]+)"')
+_STRAY = re.compile(r"[*/+<>\[\]&%!@#;~^?{}\\]")
 _TOKEN = re.compile(r"[$.]?[A-Za-z_][\w.]*|\$|\.")
 
 
@@ -54,20 +55,32 @@ def flaws(template: str) -> Iterator[str]:
     except ValueError as error:
         yield str(error)
         return
-    depth = 0
     variables = {"$", "$labels", "$value", "$externalLabels", "$externalURL"}
+    yield from _blocks([action.split(None, 1) for action in found])
     for action in found:
-        words = action.split(None, 1)
+        yield from _names(action, variables)
+
+
+def _blocks(found: list[list[str]]) -> Iterator[str]:
+    """Yield where if, range and with do not fit their else and end."""
+    opened: list[str] = []
+    for words in found:
         first = words[0] if words else ""
-        if not action:
+        if not words:
             yield "an action is empty"
-        depth += (first in _OPENING) - (first == "end")
-        if depth < 0 or (first == "else" and depth < 1):
+        elif first in _OPENING:
+            opened.append(first)
+            if len(words) == 1:
+                yield f"{first} has no condition"
+        elif first in ("else", "end") and not opened:
             yield f"{first} without if, range or with"
             return
-        yield from _names(action, variables)
-    if depth > 0:
-        yield "if, range or with is not ended"
+        elif first == "end":
+            opened.pop()
+        elif first in ("break", "continue") and "range" not in opened:
+            yield f"{first} outside of range"
+    if opened:
+        yield f"{opened[-1]} is not ended"
 
 
 def _names(action: str, variables: set[str]) -> Iterator[str]:
@@ -76,6 +89,8 @@ def _names(action: str, variables: set[str]) -> Iterator[str]:
     code = _STRING.sub('""', action)
     variables |= {f"${name}" for name in re.findall(r"\$(\w+)\s*(?:,\s*\$\w+\s*)?:?=", code)}
     variables |= {f"${name}" for name in re.findall(r",\s*\$(\w+)\s*:?=", code)}
+    if stray := _STRAY.search(code):
+        yield f"{stray.group()!r} is no operator of a template"
     if code.count("(") != code.count(")"):
         yield f"parentheses do not match in {{{{{action}}}}}"
     for found in _TOKEN.finditer(code):
