@@ -50,6 +50,11 @@ image-test: ## Build the service's image without a registry and try it (root, bu
 tools: $(READY) ## Build every pinned command-line tool into .tools/bin
 	@$(BIN)/python tools/install.py kustomize schemas prometheus pod-security report-schemas actionlint
 
+.PHONY: docs
+docs: $(READY) ## Generate docs/rules.md and the JSON Schema of the policies' configuration
+	@$(BIN)/gitops-policy rules --format markdown > docs/rules.md
+	@$(BIN)/gitops-policy schema > policy-tests/gitops-policy.schema.json
+
 .PHONY: lock
 lock: $(READY) ## Lock the Python dependencies again, with hashes
 	@requirements/lock.sh

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
 import pytest
 from gitops_policy import Config, cli
+from gitops_policy.commands import streams
 from gitops_policy.findings import Report, RuleError
 from gitops_policy.model import Problem
 from gitops_policy.registry import _RULES, BUILD, rule
@@ -285,3 +287,178 @@ def test_a_release_file_that_breaks_the_render_is_a_finding(
     captured = capsys.readouterr()
     assert "MODEL_NAME stands twice" in captured.out + captured.err
     assert "model-release.env:2" in captured.out + captured.err
+
+
+def test_output_is_written_whole_and_the_terminal_gets_the_summary(manifest, capsys) -> None:
+    path = manifest(BAD)
+    target = path.parent / "report.json"
+    target.write_text("before")
+    target.chmod(0o640)
+    run(path, *ONLY, "--format", "json", "--output", target, code=1)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"gitops-policy: 1 build, 1 rule: 1 error, 0 warnings ({target})\n"
+    assert json.loads(target.read_text())["findings"]
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert sorted(p.name for p in path.parent.iterdir()) == ["manifest.yaml", "report.json"]
+
+
+def test_a_text_report_in_a_file_has_no_colours_and_names_unreadable_input(
+    manifest, monkeypatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    target = manifest(BAD).parent / "report.txt"
+    run(manifest(BAD), manifest("a: [", "broken.yaml"), *ONLY, "--output", target, code=2)
+    assert "cannot be read  " in target.read_text()
+    assert "\x1b[" not in target.read_text()
+
+
+def test_a_failure_while_writing_leaves_what_was_there(manifest, capsys, monkeypatch) -> None:
+    path = manifest(BAD)
+    target = path.parent / "report.txt"
+    target.write_text("before")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    run(path, *ONLY, "--output", target, code=2)
+    assert "No space left on device" in capsys.readouterr().err
+    assert target.read_text() == "before"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["manifest.yaml", "report.txt"]
+
+
+def test_output_that_cannot_be_written_is_said_before_the_work(manifest, capsys) -> None:
+    path = manifest(BAD)
+    run(path, "--output", path.parent, code=2)
+    run(path, "--output", path.parent / "no/such/report.txt", code=2)
+    error = capsys.readouterr().err
+    assert "is a folder" in error
+    assert "there is no folder" in error
+
+
+def test_output_to_a_device_is_written_through(manifest) -> None:
+    run(manifest(BAD), *ONLY, "--output", "/dev/null", code=1)
+    assert Path("/dev/null").is_char_device()
+
+
+def test_an_interrupt_is_130_and_no_traceback(manifest, capsys, monkeypatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gitops_policy.commands.lint.check", interrupted)
+    run(manifest(GOOD), code=130)
+    assert capsys.readouterr().err == "gitops-policy: interrupted\n"
+
+
+def test_a_mistake_of_its_own_is_one_line_unless_asked(manifest, capsys, monkeypatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise TypeError("inside")
+
+    monkeypatch.setattr("gitops_policy.commands.lint.check", broken)
+    run(manifest(GOOD), code=3)
+    assert "TypeError: inside" in capsys.readouterr().err
+    monkeypatch.setenv("GITOPS_POLICY_DEBUG", "1")
+    run(manifest(GOOD), code=3)
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_takes_nothing_from_the_verdict(manifest) -> None:
+    lint = f"{sys.executable} -m gitops_policy.cli lint {manifest(BAD)} --format sarif"
+    command = f"set -o pipefail; {lint} {' '.join(ONLY)} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_several_names_can_stand_in_one_option(manifest, capsys) -> None:
+    run(manifest(BAD), "--only", "privileged-container,CKV_K8S_14", code=1)
+    assert "1 build, 2 rules: 2 errors" in capsys.readouterr().out
+
+
+def test_a_severity_turns_a_rule_on_another_off_and_decides_the_verdict(manifest, capsys) -> None:
+    levels = "{privileged-container: warning, cpu-limit: error, KSV-0014: off}"
+    config = manifest(f"severity: {levels}\n", "policy.yaml")
+    run(manifest(BAD), "--config", config, "--format", "json", code=1)
+    report = json.loads(capsys.readouterr().out)
+    severities = {finding["rule"]: finding["severity"] for finding in report["findings"]}
+    assert severities["privileged-container"] == "warning"
+    assert severities["cpu-limit"] == "error"
+    assert "read-only-root-filesystem" not in report["evaluated"]
+
+
+def test_an_option_wins_over_the_configuration_file(manifest) -> None:
+    config = manifest("only: [privileged-container]\nfail_on: never\n", "policy.yaml")
+    run(manifest(BAD), "--config", config, code=0)
+    run(manifest(BAD), "--config", config, "--fail-on", "error", code=1)
+
+
+def test_the_configuration_says_what_to_lint_where_no_path_is_given(
+    manifest, capsys, monkeypatch
+) -> None:
+    manifest("paths: [deploy]\nonly: [privileged-container]\n", ".gitops-policy.yaml")
+    monkeypatch.chdir(manifest(BAD, "deploy/pod.yaml").parents[1])
+    run(code=1)
+    assert "deploy/pod.yaml:10" in capsys.readouterr().out
+
+
+def test_no_path_and_no_configuration_is_misuse(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(code=2)
+    assert "name a PATH, or set `paths`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [("--exemptions", "exemptions: no such file"), ("--schemas", "schemas: no such folder"),
+     ("--config", "no such file"), ("--rules", "no such folder of rules")],
+)  # fmt: skip
+def test_a_file_that_an_option_names_must_exist(option: str, reason: str, manifest, capsys) -> None:
+    path = manifest(GOOD)
+    run(path, option, path.parent / "gone", code=2)
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_jobs_is_a_number_of_processes(value: str, manifest, capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["lint", str(manifest(GOOD)), "--jobs", value])
+    assert caught.value.code == 2
+    assert "is not a number of processes" in capsys.readouterr().err
+
+
+def test_a_broken_ledger_stands_in_the_report_too(manifest, capsys) -> None:
+    ledger = manifest("rule: x\n", "ledger.yaml")
+    run(manifest(BAD), "--exemptions", ledger, "--format", "sarif", code=2)
+    captured = capsys.readouterr()
+    (run_,) = json.loads(captured.out)["runs"]
+    (notification,) = run_["invocations"][0]["toolConfigurationNotifications"]
+    assert "is not a list of exemptions" in notification["message"]["text"]
+    assert "ledger.yaml:1: is not a list of exemptions" in captured.err
+
+
+def test_long_work_is_shown_on_a_terminal_and_erased(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(streams, "_FIRST", 0.01)
+    monkeypatch.setattr(streams, "_EVERY", 0.01)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with streams.progress("linting"):
+        time.sleep(0.05)
+    error = capsys.readouterr().err
+    assert "gitops-policy: linting ... 0 s" in error
+    assert error.endswith("\r\x1b[K")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    with streams.progress("linting"):
+        time.sleep(0.05)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_is_linted_beside_its_broken_file_and_foreign_ones(manifest, capsys) -> None:
+    root = manifest(BAD, "pod.yaml").parent
+    manifest("{{ if .Values.x }}\n", "template.yaml")
+    manifest("replicas: 2\n", "values.yaml")
+    manifest("- {rule: a, resource: Pod/a}\n", "policy-tests/exemptions.yaml")
+    run(root, *ONLY, "--only", "file-holds-objects", code=2)
+    captured = capsys.readouterr()
+    assert "privileged-container" in captured.out
+    assert "values.yaml" in captured.out
+    assert "template.yaml:1" in captured.err
+    assert captured.err.count("\n") == 1

@@ -112,7 +112,7 @@ def test_the_schema_for_editors_is_the_one_of_the_settings() -> None:
     schema = json_schema()
     Draft202012Validator.check_schema(schema)
     committed = json.loads((PACKAGE / "gitops-policy.schema.json").read_text())
-    assert committed == schema, "run: gitops-policy schema > policy-tests/gitops-policy.schema.json"
+    assert committed == schema, "run: make docs"
 
 
 def test_the_schema_accepts_what_is_read_and_refuses_what_is_not() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gitops_policy import Config, ManifestError, Report, Workspace, lint
+from gitops_policy import Config, ManifestError, Report, Workspace, lint, runs
+from gitops_policy.ledger import judged
 
 TODAY = date(2026, 11, 21)
 ANNOTATION = "policy.gitops/ignore.privileged-container"
@@ -121,3 +122,82 @@ def test_the_ledger_can_stand_elsewhere(tmp_path: Path) -> None:
         " reason: x}\n---\n"
     )
     assert names(check(pod(), exemptions=path)) == []
+
+
+POD = (
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: x%s}]}\n"
+)
+LINE = "- {rule: privileged-container, resource: Pod/default/%s, owner: p, until: %s, reason: x}"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Two builds with a Pod of the same name, privileged in the first only."""
+    (tmp_path / ".git").mkdir()
+    for name, extra in (("one", ", securityContext: {privileged: true}"), ("two", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kustomization.yaml").write_text("resources: [pod.yaml]\n")
+        (tmp_path / name / "pod.yaml").write_text(POD % extra)
+    return tmp_path
+
+
+def run(repository: Path, *folders: str, **settings: Any) -> dict[str, Report]:
+    paths = [str(repository / folder) for folder in folders]
+    config = Config(only=RULES, today=TODAY, **settings)
+    reports, failures = runs.check(paths, config)
+    assert not failures
+    return judged(reports, paths, config)
+
+
+def said(reports: dict[str, Report]) -> list[tuple[str, int]]:
+    findings = (finding for report in reports.values() for finding in report.findings)
+    return [(f.rule, f.origin.line) for f in findings if f.origin and f.origin.line]
+
+
+def test_a_line_that_exempts_in_one_build_is_used_in_all(repository: Path) -> None:
+    ledger(repository, LINE % ("a", "2026-12-24"))
+    reports = run(repository, "one", "two")
+    assert said(reports) == []
+    assert sum(len(report.exempted) for report in reports.values()) == 1
+    assert said(run(repository, "two")) == [("exemption-unused", 1)]
+
+
+def test_a_faulty_line_is_one_finding_however_many_builds_hold_its_object(repository: Path) -> None:
+    ledger(repository, LINE % ("a", "2026-11-01"))
+    reports = run(repository, "one", "two")
+    assert [rule for rule, _ in said(reports)].count("exemption-expired") == 1
+    assert "exemption-expired" in names(next(reversed(reports.values())))
+
+
+def test_a_line_about_no_object_is_unused_where_the_whole_repository_was_linted(
+    repository: Path,
+) -> None:
+    ledger(repository, LINE % ("a", "2026-12-24"), LINE % ("gone", "2026-12-24"))
+    assert said(run(repository, "one", "two")) == []
+    whole = run(repository, "")
+    assert said(whole) == [("exemption-unused", 2)]
+    (finding,) = next(reversed(whole.values())).findings
+    assert "no such object in all that was linted" in finding.message
+    assert finding.resource is not None
+    assert (finding.resource.kind, finding.resource.name) == ("Pod", "gone")
+
+
+def test_the_configured_paths_say_what_the_whole_is(repository: Path) -> None:
+    ledger(repository, LINE % ("a", "2026-12-24"), LINE % ("gone", "2026-12-24"))
+    paths = (repository / "one", repository / "two")
+    assert said(run(repository, "one", "two", paths=paths)) == [("exemption-unused", 2)]
+    assert said(run(repository, "one", paths=paths)) == []
+
+
+def test_a_faulty_line_about_no_object_is_a_finding_in_every_run(repository: Path) -> None:
+    ledger(repository, LINE % ("gone", "2026-11-01"))
+    assert said(run(repository, "two")) == [("exemption-expired", 1)]
+
+
+def test_a_rule_that_does_not_exist_is_found_with_what_was_meant() -> None:
+    document = pod()
+    note = "owner=p; until=2026-12-24; reason=x"
+    document["metadata"]["annotations"] = {"policy.gitops/ignore.privileged-containr": note}
+    (finding,) = [f for f in check(document).findings if f.rule == "exemption-complete"]
+    assert "no such rule" in finding.message
+    assert "privileged-container" in finding.fix

@@ -10,7 +10,7 @@ from gitops_policy.decisions import Decision
 from gitops_policy.registry import Rule
 from gitops_policy.rule_words import looks_at, profiles
 
-COMMAND = "gitops-policy rules --format markdown > docs/rules.md"
+COMMAND = "make docs"
 _TOOLS = {
     "kube-linter": "kube-linter",
     "kube-score": "kube-score",
