@@ -85,7 +85,7 @@ def test_what_a_task_raises_is_raised_here() -> None:
         share(refuse, [0, 0], 2)
 
 
-DYING_RULE = """
+DYING_RULE = r"""
 import os, sys
 from gitops_policy import rule
 
@@ -99,7 +99,7 @@ def dies(pod):
 def waits(pod):
     "Never end."
     import time
-    print("waiting", os.getpid(), flush=True)
+    os.write(1, f"waiting {os.getpid()}\n".encode())
     time.sleep(600)
     yield
 """

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +115,8 @@ def _destination(folder: Path) -> str:
 
 def build_many(paths: Sequence[Path]) -> Iterable[Build | RenderError]:
     """Render several kustomizations in parallel; what fails comes back as its error."""
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max_workers=4) as pool:
         yield from pool.map(_build_or_error, paths)
 
@@ -216,6 +215,9 @@ def _name(folder: Path) -> str:
 
 
 def _kustomize(folder: Path) -> str:
+    import shutil
+    import subprocess
+
     binary = upward(folder, ".tools/bin/kustomize") or upward(Path.cwd(), ".tools/bin/kustomize")
     command = str(binary) if binary else shutil.which("kustomize")
     if not command:

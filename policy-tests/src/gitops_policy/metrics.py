@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from gitops_policy.manifests import ManifestError, read_file
 from gitops_policy.world import World
 
 FOLDER = Path("policy-tests") / "metrics"
+_EXPORTERS = Path(__file__).parent / "exporters"
 TYPES = frozenset({"counter", "gauge", "histogram", "summary"})
 Values = frozenset[str] | None
 _PARTS = ("_bucket", "_count", "_sum")
@@ -106,7 +106,7 @@ def own_files(world: World) -> tuple[Path, ...]:
 def _read(own: tuple[Path, ...]) -> Contract:
     families: dict[str, Metric] = {}
     prefixes: list[str] = []
-    for entry in files("gitops_policy").joinpath("exporters").iterdir():
+    for entry in _EXPORTERS.iterdir():
         if entry.name.endswith(".json"):
             content = json.loads(entry.read_text(encoding="utf-8"))
             families |= _families(content, own=False)

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from inspect import signature
@@ -111,13 +110,20 @@ def rule(
             kinds=kinds if isinstance(kinds, str) else tuple(kinds),
             known_as=tuple(known_as.split() if isinstance(known_as, str) else known_as),
             default=default,
-            check=check if len(signature(check).parameters) > 1 else _without_world(check),
+            check=check if _takes_world(check) else _without_world(check),
             module=check.__module__,
             doc=(check.__doc__ or "").strip(),
         )
         return check
 
     return register
+
+
+def _takes_world(check: Check) -> bool:
+    code = getattr(check, "__code__", None)
+    if code is None or hasattr(check, "__wrapped__"):
+        return len(signature(check).parameters) > 1
+    return bool(code.co_argcount > 1)
 
 
 def _without_world(check: Check) -> Check:
@@ -166,6 +172,8 @@ def named(name: str, known: Iterable[Rule]) -> tuple[Rule, ...]:
 
 def close_to(name: str, known: Iterable[Rule]) -> list[str]:
     """Return the ids and foreign names that look like a name nobody answers to, best first."""
+    from difflib import get_close_matches
+
     names = {n for rule in known for n in (rule.id, *rule.known_as)}
     by_lower = {n.lower(): n for n in sorted(names)}
     return [by_lower[n] for n in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import traceback
-from hashlib import sha256
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "gitops_policy.rules"
+_PACKAGE_DATA = (".dist-info", ".egg-info")
 
 _modules: dict[Path, str] = {}
 
@@ -46,11 +50,30 @@ def load_entry_points() -> None:
 
     Raises RuleLoadError with the entry point, its package and the reason.
     """
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points(GROUP):
         try:
             entry.load()
         except Exception as error:
             raise RuleLoadError(f"entry point {_shown(entry)}: {_reason(error)}") from error
+
+
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """Return the entry points of a group; the slow library is asked only where one may be."""
+    if not any(_may_announce(Path(folder), group.encode()) for folder in sys.path):
+        return ()
+    from importlib import metadata
+
+    return metadata.entry_points(group=group)
+
+
+def _may_announce(folder: Path, group: bytes) -> bool:
+    """Say whether a package installed in a folder of `sys.path` names the group."""
+    if not folder.is_dir():
+        return folder.exists()
+    with os.scandir(folder) as found:
+        packages = [entry.path for entry in found if entry.name.endswith(_PACKAGE_DATA)]
+    files = (Path(package, "entry_points.txt") for package in packages)
+    return any(group in file.read_bytes() for file in files if file.is_file())
 
 
 def _shown(entry: EntryPoint) -> str:
@@ -59,6 +82,8 @@ def _shown(entry: EntryPoint) -> str:
 
 
 def _import(file: Path) -> str:
+    from hashlib import sha256
+
     name = f"gitops_policy_rules_{sha256(str(file.parent).encode()).hexdigest()[:8]}.{file.stem}"
     spec = spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
@@ -75,6 +100,8 @@ def _import(file: Path) -> str:
 
 def _place(file: Path, error: Exception) -> str:
     """Return file and line of the last step inside the file; a syntax error has its own."""
+    import traceback
+
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     steps = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from importlib import import_module
 
 from gitops_policy.reports.outcome import Outcome
 
@@ -11,26 +12,10 @@ FORMATS = ("text", "json", "sarif", "junit", "github", "markdown")
 
 def write(outcome: Outcome, form: str) -> str:
     """Return the report in one of `FORMATS`."""
-    return _writers()[form](outcome)
-
-
-def _writers() -> Mapping[str, Callable[[Outcome], str]]:
-    """Import the writers when one is needed: a start should not pay for six formats."""
-    from gitops_policy.reports.github import github
-    from gitops_policy.reports.json_report import json_report
-    from gitops_policy.reports.junit import junit
-    from gitops_policy.reports.markdown import markdown
-    from gitops_policy.reports.sarif import sarif
-    from gitops_policy.reports.text import text
-
-    return {
-        "text": text,
-        "json": json_report,
-        "sarif": sarif,
-        "junit": junit,
-        "github": github,
-        "markdown": markdown,
-    }
+    name = "json_report" if form == "json" else form
+    # Imported when it is needed: a start should not pay for six formats.
+    writer: Callable[[Outcome], str] = getattr(import_module(f"{__name__}.{name}"), name)
+    return writer(outcome)
 
 
 __all__ = ["FORMATS", "Outcome", "write"]
