@@ -1,0 +1,129 @@
+"""Applying the operators to what is delivered, and seeing what the suite says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+from gitops_policy.build import Build, build_kustomization
+from gitops_policy.config import Config
+from gitops_policy.diff.findings import news
+from gitops_policy.diff.renders import Rendered
+from gitops_policy.engine import lint
+from gitops_policy.findings import Report, Severity
+from gitops_policy.world import Workspace
+
+from mutants import applications, hardening, monitoring, networking, releases, scaling, workloads
+from mutants.mutation import Mutant, apply, mutants
+
+ROOT = Path(__file__).resolve().parents[2]
+APPS = "apps"
+FOLDERS = (
+    "overlays/dev/inference",
+    "overlays/staging/inference",
+    "overlays/production/inference",
+    APPS,
+    "argocd",
+)
+THOROUGH = "overlays/production/inference"
+MODULES = (hardening, workloads, networking, scaling, releases, monitoring, applications)
+SEED = 20261121
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the suite said of one mutant: the rules with new findings, and those that crashed."""
+
+    mutant: str
+    operator: str
+    rules: tuple[str, ...]
+    crashed: tuple[str, ...] = ()
+
+    @property
+    def caught(self) -> bool:
+        """Whether a rule has something new to say."""
+        return bool(self.rules)
+
+
+@cache
+def builds() -> dict[str, Build]:
+    """Return what is delivered, rendered once, by folder."""
+    return {folder: build_kustomization(ROOT / folder) for folder in FOLDERS}
+
+
+@cache
+def all_mutants() -> tuple[tuple[str, Mutant], ...]:
+    """Return the mutants with the folder of their build.
+
+    Production is broken at every place; elsewhere one place of an object stands for the others.
+    An object that two builds render alike is broken once.
+    """
+    found: dict[str, tuple[str, Mutant]] = {}
+    seen = set()
+    for folder, build in builds().items():
+        for mutant in mutants(build, folder.removeprefix("overlays/")):
+            resource = mutant.mutation.resource
+            one = f"{mutant.operator} {resource.id} {mutant.mutation.variant}"
+            key = mutant.id if folder == THOROUGH else one
+            if key not in seen:
+                seen.add(key)
+                found[mutant.id] = (folder, mutant)
+    return tuple(found.values())
+
+
+def sample(share: float) -> list[str]:
+    """Return the ids of a share of the mutants, the same ones each time."""
+    ids = [mutant.id for _, mutant in all_mutants()]
+    return sorted(random.Random(SEED).sample(ids, round(len(ids) * share)))  # noqa: S311
+
+
+def survey(ids: Iterable[str] | None = None, jobs: int = 1) -> Iterator[Verdict]:
+    """Yield a verdict for each mutant, or for those named."""
+    wanted = [mutant.id for _, mutant in all_mutants()] if ids is None else list(ids)
+    _base(FOLDERS[0])
+    if jobs == 1:
+        yield from map(judge, wanted)
+        return
+    # Forked: the workers share the renders that were made above.
+    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
+        yield from pool.map(judge, wanted, chunksize=8)
+
+
+def judge(id: str) -> Verdict:  # noqa: A002
+    """Lint one mutant, and the Applications beside it where its own build says nothing new."""
+    folder, mutant = _by_id()[id]
+    build = apply(builds()[folder], mutant)
+    workspace = Workspace(ROOT)
+    for other, one in builds().items():
+        workspace.add(build if other == folder else one)
+    reports = {folder: lint(build, Config(), workspace=workspace)}
+    rules = _new(folder, build, reports[folder])
+    if not rules and folder != APPS:
+        reports[APPS] = lint(builds()[APPS], Config(), workspace=workspace)
+        rules = _new(APPS, builds()[APPS], reports[APPS])
+    crashed = {error.rule for report in reports.values() for error in report.errors}
+    return Verdict(id, mutant.operator, rules, tuple(sorted(crashed)))
+
+
+@cache
+def _by_id() -> dict[str, tuple[str, Mutant]]:
+    return {mutant.id: (folder, mutant) for folder, mutant in all_mutants()}
+
+
+@cache
+def _base(folder: str) -> Rendered:
+    workspace = Workspace(ROOT)
+    for one in builds().values():
+        workspace.add(one)
+    build = builds()[folder]
+    return Rendered(build, lint(build, Config(), workspace=workspace))
+
+
+def _new(folder: str, build: Build, report: Report) -> tuple[str, ...]:
+    found = news(_base(folder), Rendered(build, report)).new
+    return tuple(sorted({f.rule for f in found if f.severity >= Severity.warning}))
