@@ -10,9 +10,9 @@ import pytest
 from gitops_policy import Config
 from gitops_policy.amounts import container_amount, pod_amount
 from gitops_policy.build import Build
+from gitops_policy.durations import go_seconds
 from gitops_policy.model import Document, Resource
 from gitops_policy.pods import Pod
-from gitops_policy.rules.lifetimes import seconds
 from gitops_policy.scaling import Scale, release_pods, scale, workload_of
 from gitops_policy.selectors import matches
 from gitops_policy.world import World
@@ -152,4 +152,4 @@ def test_a_template_that_a_rollout_refers_to_is_the_rollouts() -> None:
     [("30s", 30), ("1m30s", 90), ("500ms", 0.5), ("1.5h", 5400), ("", None), ("5", None)],
 )
 def test_durations_are_read_as_go_writes_them(written: str, amount: float | None) -> None:
-    assert seconds(written) == amount
+    assert go_seconds(written) == amount

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from gitops_policy.durations import go_seconds
 from gitops_policy.fields import entries, field, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container, Pod
@@ -16,16 +17,7 @@ from gitops_policy.world import World
 
 _TERMINATION = "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination"
 _PROBES = "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-probes"
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LOAD_SECONDS = "policy.gitops/load-seconds"
-
-
-def seconds(duration: str) -> float | None:
-    """Read a Go duration such as `1m30s`; None where it is none."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", duration)
-    if not parts or "".join(number + unit for number, unit in parts) != duration:
-        return None
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 @rule(
@@ -91,7 +83,7 @@ def _longest_request(pod: Pod, world: World) -> float:
         for path, backend in backends(route):
             if route.namespace == namespace and text(backend, "name") in services:
                 limit = text(field(route.content, *path[:3]), "timeouts", "request")
-                longest = max(longest, seconds(limit) or 0)
+                longest = max(longest, go_seconds(limit) or 0)
     return longest
 
 
