@@ -102,14 +102,33 @@ def _argument_flaws(
     if source.get("podTemplateHashValue", "Latest") not in ("Latest", "Stable"):
         yield ("valueFrom", "podTemplateHashValue"), "it is neither Latest nor Stable", "write one"
     path = text(source, "fieldRef", "fieldPath")
-    if re.fullmatch(r"(metadata|spec)(\.[A-Za-z0-9_-]+)+", path):
-        content = {**analysis.rollout.content}
-        content["metadata"] = {
-            "namespace": analysis.rollout.namespace,
-            **mapping(content, "metadata"),
-        }
-        if field(content, *path.split(".")) is None:
-            yield ("valueFrom", "fieldRef", "fieldPath"), f"no field {path}", "correct the path"
+    flaw = _field_flaw(path, analysis.rollout) if path else ""
+    if flaw:
+        yield ("valueFrom", "fieldRef", "fieldPath"), flaw, "correct the path"
+
+
+def _field_flaw(path: str, rollout: Resource) -> str:
+    """Say why the controller reads nothing at a path; what only a run knows is left out."""
+    if path.startswith("metadata"):
+        return _metadata_flaw(path, rollout)
+    value: object = rollout.content
+    for section in filter(None, re.split(r"[.\[\]]+", path)):
+        if section == "status" and value is rollout.content:
+            return ""
+        value = field(value, int(section) if isinstance(value, list) and section.isdecimal()
+                      else section)  # fmt: skip
+    if value is None:
+        return f"no field {path}"
+    return f"{path} is no single value" if isinstance(value, dict | list) else ""
+
+
+def _metadata_flaw(path: str, rollout: Resource) -> str:
+    keyed = re.fullmatch(r"metadata\.(labels|annotations)\['([^']+)'\]", path)
+    if keyed:
+        found = mapping(rollout.content, "metadata", keyed.group(1))
+        return "" if keyed.group(2) in found else f"no {path}: it would be empty"
+    known = ("name", "namespace", "uid", "labels", "annotations")
+    return "" if path in {f"metadata.{name}" for name in known} else f"no field {path} to read"
 
 
 @rule(

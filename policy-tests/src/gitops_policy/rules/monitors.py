@@ -1,53 +1,35 @@
-"""Scraping: monitors select something, on a port that exists, once."""
+"""Scraping: monitors select something, on a port that exists and is open, once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from gitops_policy.applications import foreign_namespaces
-from gitops_policy.fields import entries, field, mapping, sequence, text
+from gitops_policy.analyses import analyses
+from gitops_policy.fields import Path, entries, field, mapping, sequence, text
+from gitops_policy.findings import Severity
+from gitops_policy.flows import blocked, pod_end, pods_elsewhere
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
 from gitops_policy.registry import rule
-from gitops_policy.selectors import matches, served
+from gitops_policy.scraping import (
+    MONITORS,
+    POD_MONITOR,
+    SERVICE_MONITOR,
+    Endpoint,
+    behind,
+    endpoints,
+    looks_elsewhere,
+    pods_scraped,
+    seconds,
+    services_scraped,
+)
 from gitops_policy.world import World
 
-_POD_MONITOR = "monitoring.coreos.com/PodMonitor"
-_SERVICE_MONITOR = "monitoring.coreos.com/ServiceMonitor"
 _DOCS = "https://prometheus-operator.dev/docs/api-reference/api/"
-
-
-def _watches(monitor: Resource, namespace: str) -> bool:
-    chosen = mapping(monitor.spec, "namespaceSelector")
-    if chosen.get("any") is True:
-        return True
-    return namespace in (sequence(chosen, "matchNames") or [monitor.namespace])
-
-
-def _unknown(monitor: Resource, world: World) -> bool:
-    """Say whether it looks where objects are that no render of this repository holds."""
-    made = {resource.namespace for resource in world.index.resources}
-    chosen = mapping(monitor.spec, "namespaceSelector")
-    watched = set(map(str, sequence(chosen, "matchNames"))) or {monitor.namespace}
-    return bool(watched - made or watched & foreign_namespaces(world) or chosen.get("any"))
-
-
-def _pods(monitor: Resource, world: World) -> list[Pod]:
-    return [
-        pod
-        for pod in world.pods
-        if _watches(monitor, pod.resource.namespace)
-        and matches(mapping(monitor.spec, "selector"), pod.labels)
-    ]
-
-
-def _services(monitor: Resource, world: World) -> list[Resource]:
-    return [
-        service
-        for service in world.index.of_kind("Service")
-        if _watches(monitor, service.namespace)
-        and matches(mapping(monitor.spec, "selector"), service.labels)
-    ]
+_TROUBLE = "https://prometheus-operator.dev/docs/platform/troubleshooting/"
+_POLICIES = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"
+_PROMETHEUS = "monitoring.coreos.com/Prometheus"
 
 
 @rule(
@@ -56,14 +38,15 @@ def _services(monitor: Resource, world: World) -> list[Resource]:
     severity="error",
     rationale="A monitor without targets is a dashboard without data and a gate without numbers.",
     references=[_DOCS],
-    kinds=[_SERVICE_MONITOR, _POD_MONITOR],
+    kinds=MONITORS,
     known_as=["kube-linter:dangling-servicemonitor"],
 )
 def monitor_selects_something(monitor: Resource, world: World) -> Iterator[Problem]:
     """Services (by their own labels) or pods match, in the namespaces it may look at."""
-    found = _pods(monitor, world) if monitor.kind == "PodMonitor" else _services(monitor, world)
-    if not found and not _unknown(monitor, world):
-        what = "pod template" if monitor.kind == "PodMonitor" else "Service"
+    by_pod = monitor.group_kind == POD_MONITOR
+    found = pods_scraped(monitor, world) if by_pod else services_scraped(monitor, world)
+    if not found and not looks_elsewhere(monitor, world):
+        what = "pod template" if by_pod else "Service"
         yield monitor.problem(
             ("spec", "selector"), f"no {what} matches", f"select by labels of the {what} itself"
         )
@@ -74,31 +57,58 @@ def monitor_selects_something(monitor: Resource, world: World) -> Iterator[Probl
     title="A monitor's port exists on what it selects",
     severity="error",
     rationale="Targets without that port name are dropped, silently.",
-    references=[_DOCS],
-    kinds=[_SERVICE_MONITOR, _POD_MONITOR],
+    references=[_DOCS, _TROUBLE],
+    kinds=MONITORS,
 )
 def monitor_port_exists(monitor: Resource, world: World) -> Iterator[Problem]:
-    """Each port is the name of a container port (PodMonitor) or Service port (ServiceMonitor)."""
-    pod_monitor = monitor.kind == "PodMonitor"
-    name = "podMetricsEndpoints" if pod_monitor else "endpoints"
-    if pod_monitor:
-        ports = {
-            text(port, "name")
-            for pod in _pods(monitor, world)
-            for container in pod.containers
-            for _, port in entries(container.spec, "ports")
-        }
-    else:
-        services = _services(monitor, world)
-        ports = {text(p, "name") for s in services for _, p in entries(s.spec, "ports")}
-    for i, endpoint in entries(monitor.spec, name):
-        port = text(endpoint, "port")
-        if port and ports and port not in ports:
-            yield monitor.problem(
-                ("spec", name, i, "port"),
-                f"nothing that it selects has a port named {port!r}",
-                f"use one of {', '.join(sorted(ports))}",
-            )
+    """`port` is the name of a container port (PodMonitor) or Service port (ServiceMonitor).
+
+    `targetPort` of a ServiceMonitor and `portNumber` of a PodMonitor are container ports.
+    """
+    ports = [port for pod in pods_scraped(monitor, world) for port in _container_ports(pod)]
+    inner = {text(port, "name") for port in ports} | {
+        field(port, "containerPort") for port in ports
+    }
+    outer = {
+        text(port, "name")
+        for service in services_scraped(monitor, world)
+        for _, port in entries(service.spec, "ports")
+    }
+    for endpoint in endpoints(monitor):
+        named = {field(port, "name") for port in ports} if endpoint.pods else outer
+        for name, known in (("port", named), ("targetPort", inner), ("portNumber", inner)):
+            port = endpoint.content.get(name)
+            if port and known - {None, ""} and not _listed(port, known):
+                shown = ", ".join(sorted(str(one) for one in known if one))
+                yield monitor.problem(
+                    (*endpoint.path, name),
+                    f"nothing that it selects has a port {port!r}",
+                    f"use one of {shown}",
+                )
+
+
+def _listed(port: object, known: set[Any]) -> bool:
+    return not isinstance(port, str | int) or port in known
+
+
+def _container_ports(pod: Pod) -> Iterator[dict[str, Any]]:
+    for container in pod.containers:
+        yield from (port for _, port in entries(container.spec, "ports"))
+
+
+@rule(
+    id="monitor-names-a-port",
+    title="Each endpoint of a monitor names a port",
+    severity="error",
+    rationale="Without a port every port of every pod is a target, sidecars and all.",
+    references=[_DOCS],
+    kinds=MONITORS,
+)
+def monitor_names_a_port(monitor: Resource) -> Iterator[Problem]:
+    """One of port, portNumber and targetPort is set."""
+    for endpoint in endpoints(monitor):
+        if not any(endpoint.content.get(name) for name in ("port", "targetPort", "portNumber")):
+            yield monitor.problem(endpoint.path, "it names no port", "set port")
 
 
 @rule(
@@ -109,13 +119,13 @@ def monitor_port_exists(monitor: Resource, world: World) -> Iterator[Problem]:
         "After a promotion canary and stable Service select the same pods: every series twice."
     ),
     references=[_DOCS],
-    kinds=[_SERVICE_MONITOR],
+    kinds=[SERVICE_MONITOR],
 )
 def monitor_scrapes_once(monitor: Resource, world: World) -> Iterator[Problem]:
     """No two of the Services that a ServiceMonitor selects have the same pods."""
     seen: dict[int, str] = {}
-    for service in _services(monitor, world):
-        for pod in served(world, service.namespace, service.spec):
+    for service in services_scraped(monitor, world):
+        for pod in behind(service, world):
             other = seen.setdefault(id(pod), service.name)
             if other != service.name:
                 yield monitor.problem(
@@ -126,20 +136,138 @@ def monitor_scrapes_once(monitor: Resource, world: World) -> Iterator[Problem]:
 
 
 @rule(
+    id="monitors-do-not-overlap",
+    title="Two monitors do not scrape the same port of a pod",
+    severity="error",
+    rationale="Two jobs write the same series twice: every sum and every count is doubled.",
+    references=[_DOCS, _TROUBLE],
+    kinds=MONITORS,
+)  # fmt: skip
+def monitors_do_not_overlap(monitor: Resource, world: World) -> Iterator[Problem]:
+    """No other monitor asks the same path of the same container port; the later one is named."""
+    others = world.index.of_kind(*MONITORS)
+    earlier = others[: next(i for i, one in enumerate(others) if one is monitor)]
+    mine = _targets(monitor, world)
+    for other in earlier:
+        shared = mine.keys() & _targets(other, world).keys()
+        if shared:
+            yield monitor.problem(
+                mine[min(shared)],
+                f"{other.kind} {other.name} scrapes the same port",
+                "keep one of them; a PodMonitor for a Rollout",
+            )
+
+
+def _targets(monitor: Resource, world: World) -> dict[tuple[int, int, str], Path]:
+    """Return what a monitor scrapes: pod template, port number, path."""
+    found: dict[tuple[int, int, str], Path] = {}
+    for endpoint in endpoints(monitor):
+        path = text(endpoint.content, "path") or "/metrics"
+        for pod, port in _reached(endpoint, world):
+            found.setdefault((id(pod), port, path), endpoint.path)
+    return found
+
+
+def _reached(endpoint: Endpoint, world: World) -> Iterator[tuple[Pod, int]]:
+    """Yield each pod that an endpoint scrapes with the port number on it."""
+    content = endpoint.content
+    if endpoint.pods:
+        wanted = content.get("port") or content.get("portNumber") or content.get("targetPort")
+        for pod in pods_scraped(endpoint.monitor, world):
+            yield from ((pod, number) for number in _numbers(pod, wanted))
+        return
+    for service in services_scraped(endpoint.monitor, world):
+        wanted = content.get("targetPort")
+        if content.get("port"):
+            ports = [
+                p for _, p in entries(service.spec, "ports") if p.get("name") == content["port"]
+            ]
+            wanted = next((p.get("targetPort") or p.get("port") for p in ports), None)
+        for pod in behind(service, world):
+            yield from ((pod, number) for number in _numbers(pod, wanted))
+
+
+def _numbers(pod: Pod, wanted: object) -> Iterator[int]:
+    """Yield the container port of this name or number."""
+    if isinstance(wanted, int) and not isinstance(wanted, bool):
+        yield wanted
+        return
+    for port in _container_ports(pod):
+        number = port.get("containerPort")
+        if wanted and port.get("name") == wanted and isinstance(number, int):
+            yield number
+
+
+@rule(
+    id="monitor-passes-policies",
+    title="NetworkPolicies let Prometheus reach what it scrapes",
+    severity="error",
+    rationale="A target that Prometheus cannot reach is down: no gate has numbers, no alert fires.",
+    references=[_POLICIES, _TROUBLE],
+    kinds=MONITORS,
+)
+def monitor_passes_policies(monitor: Resource, world: World) -> Iterator[Problem]:
+    """No policy of the pods refuses every Prometheus on the scraped port."""
+    sources = [
+        pods_elsewhere(p.namespace, {"operator.prometheus.io/name": p.name}, world)
+        for p in world.index.of_kind(_PROMETHEUS)
+    ] or [pods_elsewhere(None, {}, world)]
+    for endpoint in endpoints(monitor):
+        for pod, port in _reached(endpoint, world):
+            end = pod_end(pod, world)
+            if all("Ingress" in blocked(world, source, end, port) for source in sources):
+                yield monitor.problem(
+                    endpoint.path,
+                    f"no NetworkPolicy of {pod.resource.kind} {pod.resource.name} lets Prometheus"
+                    f" in on port {port}",
+                    "allow ingress from the pods of Prometheus on that port",
+                )
+                break
+
+
+@rule(
     id="monitor-keeps-revision",
     title="Metrics of a Rollout tell canary and stable apart",
     severity="error",
     rationale="Without rollouts_pod_template_hash every gate query of the canary has no data.",
     references=[_DOCS, "https://argoproj.github.io/argo-rollouts/features/analysis/"],
-    kinds=[_POD_MONITOR],
+    kinds=MONITORS,
 )
 def monitor_keeps_revision(monitor: Resource, world: World) -> Iterator[Problem]:
-    """A PodMonitor of a Rollout's pods copies the label rollouts-pod-template-hash."""
-    copied = field(monitor.spec, "podTargetLabels") or []
-    watched = [p for p in _pods(monitor, world) if p.resource.kind == "Rollout"]
+    """A monitor of a Rollout's pods copies the label rollouts-pod-template-hash."""
+    copied = sequence(monitor.spec, "podTargetLabels")
+    rollouts = {
+        id(pod.template): rollout
+        for rollout in world.index.of_kind("argoproj.io/Rollout")
+        for pod in world.pods_of(rollout)
+    }
+    scraped = pods_scraped(monitor, world)
+    watched = [rollouts[id(pod.template)] for pod in scraped if id(pod.template) in rollouts]
     if watched and "rollouts-pod-template-hash" not in copied:
+        gated = any(True for rollout in watched for _ in analyses(rollout))
         yield monitor.problem(
             ("spec", "podTargetLabels"),
             "rollouts-pod-template-hash is not copied to the series",
             "add it to podTargetLabels",
+            severity=Severity.error if gated else Severity.warning,
         )
+
+
+@rule(
+    id="scrape-timeout-fits",
+    title="A scrape ends before the next one begins",
+    severity="error",
+    rationale="Prometheus refuses a timeout above the interval, and with it the configuration.",
+    references=["https://prometheus.io/docs/prometheus/latest/configuration/configuration/"],
+    kinds=MONITORS,
+)
+def scrape_timeout_fits(monitor: Resource) -> Iterator[Problem]:
+    """scrapeTimeout is at most the interval."""
+    for endpoint in endpoints(monitor):
+        timeout, interval = seconds(endpoint.content.get("scrapeTimeout")), endpoint.interval
+        if timeout and interval and timeout > interval:
+            yield monitor.problem(
+                (*endpoint.path, "scrapeTimeout"),
+                f"{timeout:g} s is longer than the interval of {interval:g} s",
+                "shorten it",
+            )

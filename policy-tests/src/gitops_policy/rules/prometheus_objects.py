@@ -1,0 +1,82 @@
+"""The Prometheus object: it selects the rules and monitors of its build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitops_policy.fields import mapping
+from gitops_policy.model import Problem, Resource
+from gitops_policy.registry import rule
+from gitops_policy.scraping import MONITORS, POD_MONITOR, PROMETHEUS
+from gitops_policy.selectors import matches
+from gitops_policy.world import World
+
+_DOCS = "https://prometheus-operator.dev/docs/api-reference/api/"
+_TROUBLE = "https://prometheus-operator.dev/docs/platform/troubleshooting/"
+_RULES = "monitoring.coreos.com/PrometheusRule"
+
+
+def _selects(prometheus: Resource, field: str, resource: Resource, world: World) -> bool:
+    """Say whether a Prometheus takes an object: by its labels and by its namespace's.
+
+    No selector selects nothing; no namespace selector means its own namespace.
+    """
+    spec = prometheus.spec
+    if spec.get(f"{field}Selector") is None:
+        return False
+    if not matches(mapping(spec, f"{field}Selector"), resource.labels):
+        return False
+    chosen = spec.get(f"{field}NamespaceSelector")
+    if chosen is None:
+        return resource.namespace == prometheus.namespace
+    namespace = world.index.get("Namespace", "", resource.namespace)
+    named = {"kubernetes.io/metadata.name": resource.namespace}
+    return namespace is None or matches(chosen, {**namespace.labels, **named})
+
+
+def _unselected(kinds: tuple[str, ...], world: World) -> Iterator[tuple[Resource, str]]:
+    servers = world.index.of_kind(*PROMETHEUS)
+    for resource in world.index.of_kind(*kinds) if servers else ():
+        field = {_RULES: "rule", POD_MONITOR: "podMonitor"}.get(
+            resource.group_kind, "serviceMonitor"
+        )
+        if not any(_selects(server, field, resource, world) for server in servers):
+            yield resource, field
+
+
+@rule(
+    id="prometheus-selects-rules",
+    title="A Prometheus loads each PrometheusRule of its build",
+    severity="error",
+    rationale="Rules that no Prometheus selects are accepted by the cluster and never evaluated.",
+    references=[_DOCS, _TROUBLE],
+    kinds=[_RULES],
+)
+def prometheus_selects_rules(resource: Resource, world: World) -> Iterator[Problem]:
+    """ruleSelector and ruleNamespaceSelector of one Prometheus of the build accept the rules."""
+    for unselected, field in _unselected((_RULES,), world):
+        if unselected is resource:
+            yield _problem(resource, field)
+
+
+@rule(
+    id="prometheus-selects-monitors",
+    title="A Prometheus reads each monitor of its build",
+    severity="error",
+    rationale="The cluster accepts a monitor that no Prometheus selects; nothing is scraped.",
+    references=[_DOCS, _TROUBLE],
+    kinds=MONITORS,
+)
+def prometheus_selects_monitors(resource: Resource, world: World) -> Iterator[Problem]:
+    """The selectors for monitors of one Prometheus of the build accept it."""
+    for unselected, field in _unselected(MONITORS, world):
+        if unselected is resource:
+            yield _problem(resource, field)
+
+
+def _problem(resource: Resource, field: str) -> Problem:
+    return resource.problem(
+        ("metadata", "labels"),
+        "no Prometheus of this build selects it",
+        f"label it as {field}Selector asks, or write {field}Selector: {{}}",
+    )
