@@ -462,3 +462,15 @@ def test_a_folder_is_linted_beside_its_broken_file_and_foreign_ones(manifest, ca
     assert "values.yaml" in captured.out
     assert "template.yaml:1" in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_helm_chart_is_one_error_that_says_what_to_do(manifest, capsys) -> None:
+    root = manifest(GOOD, "pod.yaml").parent
+    manifest("apiVersion: v2\nname: web\n", "charts/web/Chart.yaml")
+    manifest("apiVersion: v2\nname: part\n", "charts/web/charts/part/Chart.yaml")
+    manifest("{{ .Values.x }}\n", "charts/web/templates/a.yaml")
+    manifest("x: 1\n", "charts/web/values.yaml")
+    run(root, *ONLY, code=2)
+    error = capsys.readouterr().err
+    assert "web/Chart.yaml: is a Helm chart, which is not rendered" in error
+    assert error.count("\n") == 1

@@ -18,6 +18,7 @@ from gitops_policy.release_file import FILE, faults
 RENDER_SECONDS = 60
 SUFFIXES = (".yaml", ".yml", ".json")
 LEDGER = Path("policy-tests") / "exemptions.yaml"
+_CHART = "is a Helm chart, which is not rendered: lint what `helm template` makes of it"
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,18 @@ def build_files(paths: Iterable[Path], name: str = "") -> Build:
 def build_folder(files: Iterable[Path], name: str = "") -> tuple[Build, list[ManifestError]]:
     """Read the files that stand in a folder; what cannot be read comes back as its error.
 
-    A file without any object, such as the values of a chart, is `foreign`; a ledger of exemptions
-    is none of the manifests.
+    A file without any object is `foreign`; a ledger of exemptions is none of the manifests; a Helm
+    chart is one error, whatever it holds.
     """
     kept: list[Source] = []
     foreign: list[str] = []
-    failures: list[ManifestError] = []
-    for file in files:
+    every = tuple(files)
+    charts = [file.parent for file in every if file.name == "Chart.yaml"]
+    tops = [chart for chart in charts if not any(one in chart.parents for one in charts)]
+    failures = [ManifestError(_CHART, shown(chart / "Chart.yaml")) for chart in tops]
+    for file in every:
+        if any(chart in file.parents for chart in tops):
+            continue
         try:
             sources = [] if file.parts[-2:] == LEDGER.parts else read_file(file, shown(file))
             if sources and all(_is_foreign(source.content) for source in sources):
@@ -221,7 +227,7 @@ def _kustomize(folder: Path) -> str:
     binary = upward(folder, ".tools/bin/kustomize") or upward(Path.cwd(), ".tools/bin/kustomize")
     command = str(binary) if binary else shutil.which("kustomize")
     if not command:
-        reason = "kustomize is neither in .tools/bin nor in PATH: run `make tools`"
+        reason = "kustomize is neither in .tools/bin nor in PATH: install it (here: `make tools`)"
         raise RenderError(reason, shown(folder))
     try:
         done = subprocess.run(  # noqa: S603

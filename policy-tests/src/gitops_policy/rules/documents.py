@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from gitops_policy.findings import Origin
 from gitops_policy.model import Problem, Resource
@@ -75,10 +76,15 @@ def object_identity(world: World) -> Iterator[Problem]:
     kinds=EVERY,
 )
 def duplicate_object(resource: Resource, world: World) -> Iterator[Problem]:
-    """Group, kind, namespace and name are unique."""
-    key = (resource.group_kind, resource.namespace, resource.name)
-    first = world.index.get(*key)
-    if first is not resource and resource.name:
-        yield resource.problem(
-            ("metadata", "name"), f"{resource.id} stands twice in this render", "remove one"
-        )
+    """Group, kind, namespace and name are unique; folders of plain manifests are apart."""
+    first = world.index.get(resource.group_kind, resource.namespace, resource.name)
+    if first is None or first is resource or not resource.name or _apart(first, resource):
+        return
+    place = f" at {first.origin}" if first.origin and first.origin.line else " in this render"
+    yield resource.problem(("metadata", "name"), f"{resource.id} also stands{place}", "remove one")
+
+
+def _apart(first: Resource, second: Resource) -> bool:
+    """Say whether two files stand in different folders, which are applied one by one."""
+    files = [r.origin.file for r in (first, second) if r.origin and r.origin.line and r.origin.file]
+    return len({Path(file).parent for file in files}) == 2
