@@ -356,9 +356,8 @@ def test_nothing_is_left_behind_and_the_checkout_is_not_touched(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gitops_policy.diff.command.render_side", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        cli.main(["diff", "one", "HEAD"])
+    monkeypatch.setattr("gitops_policy.diff.comparison.render_side", interrupted)
+    run("one", "HEAD", code=130)
     assert list(temporary.iterdir()) == []
 
 
@@ -416,12 +415,12 @@ def test_a_crashed_rule_exits_3(repository: Repository, capsys) -> None:
 
 
 def test_the_report_is_written_to_a_file(repository: Repository, tmp_path: Path, capsys) -> None:
-    file = tmp_path / "reports" / "diff.md"
+    file = tmp_path / "diff.md"
     run("one", "HEAD", *ONLY, "--format", "markdown", "--output", str(file), code=0)
     assert file.read_text().startswith("### Rendered changes: `one (")
     assert capsys.readouterr().out == ""
     run("one", "HEAD", *ONLY, "--output", str(tmp_path), code=2)
-    assert "cannot be written" in capsys.readouterr().err
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_markdown_is_safe_for_a_comment(repository: Repository, capsys) -> None:

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from gitops_policy.commands import explain, lint, rules, schema, test
+from gitops_policy.commands import diff, explain, lint, rules, schema, test
 from gitops_policy.commands.streams import say
 from gitops_policy.config import ConfigError
 from gitops_policy.exits import CRASHED, INTERRUPTED, UNREADABLE
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit status: 0 clean; 1 findings; 2 misuse or unreadable input; 3 a rule crashed",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (lint, explain, rules, test, schema):
+    for command in (lint, diff, explain, rules, test, schema):
         command.add_parser(commands)
     return parser
 
