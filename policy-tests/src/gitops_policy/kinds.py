@@ -66,6 +66,18 @@ POD_TEMPLATES: dict[str, Path] = {
     ),
     "argoproj.io/Experiment": ("spec", "templates", "*", "template"),
     "keda.sh/ScaledJob": ("spec", "jobTargetRef", "template"),
+    "apps.openshift.io/DeploymentConfig": ("spec", "template"),
+    "apps.kruise.io/CloneSet": ("spec", "template"),
+    "apps.kruise.io/DaemonSet": ("spec", "template"),
+    "apps.kruise.io/StatefulSet": ("spec", "template"),
+    "serving.knative.dev/Configuration": ("spec", "template"),
+    "serving.knative.dev/Service": ("spec", "template"),
+    "jobset.x-k8s.io/JobSet": ("spec", "replicatedJobs", "*", "template", "spec", "template"),
+    "batch.volcano.sh/Job": ("spec", "tasks", "*", "template"),
+    # Removed from Kubernetes in 1.16, and still in old repositories.
+    "extensions/DaemonSet": ("spec", "template"),
+    "extensions/Deployment": ("spec", "template"),
+    "extensions/ReplicaSet": ("spec", "template"),
 }
 
 # Workloads whose pods run until they are replaced.
@@ -77,6 +89,13 @@ LONG_RUNNING = frozenset(
         "apps/DaemonSet",
         "apps/ReplicaSet",
         "argoproj.io/Rollout",
+        "apps.openshift.io/DeploymentConfig",
+        "apps.kruise.io/CloneSet",
+        "apps.kruise.io/DaemonSet",
+        "apps.kruise.io/StatefulSet",
+        "extensions/DaemonSet",
+        "extensions/Deployment",
+        "extensions/ReplicaSet",
     }
 )
 
