@@ -102,17 +102,24 @@ def _budget(probe: dict[str, object]) -> int:
     kinds=["apps/Deployment", "argoproj.io/Rollout"],
 )
 def startup_fits_progress_deadline(workload: Resource, world: World) -> Iterator[Problem]:
-    """progressDeadlineSeconds exceeds the startup probe's budget plus minReadySeconds."""
+    """progressDeadlineSeconds exceeds the startup probes' budget plus minReadySeconds.
+
+    Sidecars start one after the other, then the ordinary containers together.
+    """
     deadline = count(field(workload.spec, "progressDeadlineSeconds"), 600)
     ready = count(field(workload.spec, "minReadySeconds"), 0)
     for pod in world.pods_of(workload):
-        budgets = [
-            _budget(probe) for c in pod.containers if (probe := mapping(c.spec, "startupProbe"))
-        ]
-        if budgets and deadline <= max(budgets) + ready:
+        budgets = {
+            container: _budget(probe)
+            for container in pod.containers
+            if (probe := mapping(container.spec, "startupProbe"))
+        }
+        first = sum(budget for container, budget in budgets.items() if container.sidecar)
+        longest = first + max((b for c, b in budgets.items() if not c.sidecar), default=0)
+        if budgets and deadline <= longest + ready:
             yield workload.problem(
                 ("spec", "progressDeadlineSeconds"),
-                f"{deadline} s, but a pod may take {max(budgets) + ready} s to become available",
+                f"{deadline} s, but a pod may take {longest + ready} s to become available",
                 "raise it well above the startup probe's budget (images are pulled in it too)",
             )
 
@@ -126,11 +133,15 @@ def startup_fits_progress_deadline(workload: Resource, world: World) -> Iterator
     kinds=CONTAINERS,
 )
 def startup_covers_load_time(container: Container) -> Iterator[Problem]:
-    """The startup probe (else the liveness probe) outlasts `policy.gitops/load-seconds`."""
+    """The startup probe (else the liveness probe) outlasts `policy.gitops/load-seconds`.
+
+    Sidecars load no model.
+    """
     declared = text(container.pod.annotations, LOAD_SECONDS)
-    name = "startupProbe" if "startupProbe" in container.spec else "livenessProbe"
+    name = "startupProbe" if mapping(container.spec, "startupProbe") else "livenessProbe"
     probe = mapping(container.spec, name)
-    if declared.isdigit() and probe and _budget(probe) < int(declared):
+    loads = container.group == "containers" and re.fullmatch(r"[0-9]{1,9}", declared)
+    if loads and probe and _budget(probe) < int(declared):
         yield container.problem(
             (name,),
             f"gives up after {_budget(probe)} s, loading takes up to {declared} s",
