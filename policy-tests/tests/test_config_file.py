@@ -1,6 +1,7 @@
 """The configuration file is typed: what does not fit is refused with file, line and field."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,12 @@ def test_the_schema_accepts_what_is_read_and_refuses_what_is_not() -> None:
     assert not validator.is_valid({"profile": "lenient"})
     assert not validator.is_valid({"registry": []})
     assert all(entry["description"] for entry in json_schema()["properties"].values())
+
+
+def test_the_configuration_that_the_readme_shows_is_read(written) -> None:
+    (shown,) = re.findall(
+        r"```yaml\n(# yaml-language-server.*?)```", (PACKAGE / "README.md").read_text(), re.DOTALL
+    )
+    settings = read_config(written(shown))
+    assert settings["severity"]["high-user-id"] == "off"
+    assert settings["minimum_replicas"] == 3

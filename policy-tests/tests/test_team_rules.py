@@ -10,6 +10,7 @@ from gitops_policy import Config, RuleLoadError, cli, lint, registry, rules, tea
 from gitops_policy.config_file import NAME
 
 EXAMPLE = Path(__file__).parents[1] / "examples/team-rules"
+README = EXAMPLE.parents[1] / "README.md"
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}}
 RULE = """from gitops_policy import rule
 @rule(id="{id}", title="T", severity="error", rationale="R", references=["x"], kinds=["Pod"])
@@ -155,3 +156,7 @@ def test_an_entry_point_that_fails_is_named(monkeypatch) -> None:
     entry_points(monkeypatch, "no_such_package_xyz")
     with pytest.raises(RuleLoadError, match="payments = no_such_package_xyz: ModuleNotFoundError"):
         team_rules.load_entry_points()
+
+
+def test_the_readme_shows_the_example_as_it_is() -> None:
+    assert (EXAMPLE / "labels.py").read_text() in README.read_text()
