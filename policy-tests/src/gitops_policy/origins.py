@@ -19,14 +19,20 @@ _HASHED = re.compile(r"(.+)-[a-z0-9]{10}")
 def origin_of(build: Build, resource: Resource | None, path: Path) -> Origin | None:
     """Return the file and line that a person edits to change a field of a rendered object."""
     if resource is None:
-        return Origin(build.name) if build.name else None
+        return _of_build(build)
     if build.path is None:
         return _declared(build, resource, path) or resource.origin
     for find in (_patched, _image, _declared, _generated):
         origin = find(build, resource, path)
         if origin:
             return origin
-    return resource.origin
+    return _of_build(build) or resource.origin
+
+
+def _of_build(build: Build) -> Origin | None:
+    """Return the kustomization itself, for what no line of a file declares."""
+    file = next((k.source.file for k in build.tree.kustomizations), None)
+    return Origin(build.name or None, file) if build.name or file else None
 
 
 def _declared(build: Build, resource: Resource, path: Path) -> Origin | None:
