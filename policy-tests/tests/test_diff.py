@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,37 @@ def test_a_finding_that_moves_in_its_list_is_not_new(repository: Repository, cap
     assert found["overlays"] == []
 
 
+def test_a_finding_that_is_exempted_from_now_on_is_neither_new_nor_fixed(
+    repository: Repository, capsys
+) -> None:
+    path = "overlays/dev/web/deployment.yaml"
+    repository.replace(path, "web:1.0", "web:1.0\n          securityContext: {privileged: true}")
+    repository.commit("two")
+    until = date.today() + timedelta(days=60)
+    note = f"owner=platform; until={until}; reason=driver"
+    repository.replace(
+        path,
+        "metadata: {name: web}",
+        "metadata:\n  name: web\n  annotations:\n"
+        f'    policy.gitops/ignore.privileged-container: "{note}"',
+    )
+    repository.commit("three")
+    found = as_json("two", "three", code=0, capsys=capsys)
+    assert found["findings"] == {"new": [], "fixed": [], "unchanged": 0}
+
+
+def test_a_file_that_cannot_be_read_hides_no_other(repository: Repository, capsys) -> None:
+    repository.write(loose__web=DEPLOYMENT, loose__broken="a: [")
+    repository.commit("two")
+    repository.write(loose__web=DEPLOYMENT.replace("replicas: 2", "replicas: 3"))
+    repository.commit("three")
+    run("two", "three", "loose", *ONLY, "--format", "json", code=2)
+    captured = capsys.readouterr()
+    (overlay,) = json.loads(captured.out)["overlays"]
+    assert [c["category"] for c in overlay["objects"][0]["changes"]] == ["replicas"]
+    assert "head: loose/broken.yaml:2: is no valid YAML" in captured.err
+
+
 def test_fail_on_warning_counts_new_warnings(repository: Repository) -> None:
     path = "overlays/dev/web/deployment.yaml"
     repository.replace(path, "replicas: 2", "replicas: 2\n  revisionHistoryLimit: 1")
@@ -231,6 +263,7 @@ def test_a_base_that_does_not_render_is_said_and_the_head_is_judged(
     run("broken", "mended", *ONLY, "--format", "json", code=2)
     captured = capsys.readouterr()
     found = json.loads(captured.out)
+    assert found["overlays"][0]["environment"] == "dev"
     assert found["overlays"][0]["reason"].startswith("base: overlays/dev/web/kustomization.yaml:1:")
     assert len(found["findings"]["new"]) == 1
     assert "'gone.yaml' does not exist" in captured.err

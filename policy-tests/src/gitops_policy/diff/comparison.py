@@ -76,18 +76,18 @@ def _build(key: str, old: Rendered | None, new: Rendered | None) -> BuildDiff | 
     reason = "; ".join(
         f"{label}: {one.reason}"
         for label, one in (("base", old), ("head", new))
-        if one and one.reason and not one.report.findings
+        if one and one.reason and (one.build or not one.report.findings)
     )
     before, after = (one.build if one else None for one in (old, new))
     changed = () if _unread(old) or _unread(new) else compare(before, after)
     status_of = "added" if old is None else "removed" if new is None else "changed"
     if not changed and not reason and status_of == "changed" and not (_unread(old) or _unread(new)):
         return None
-    known = after or before
+    name, environment = _named(after or before, key)
     return BuildDiff(
-        known.name if known and known.environment else key,
+        name,
         key,
-        _environment(known, key),
+        environment,
         status_of,
         changed,
         releases(before, after) if before and after else (),
@@ -99,8 +99,14 @@ def _unread(one: Rendered | None) -> bool:
     return one is not None and one.build is None
 
 
-def _environment(build: Build | None, key: str) -> str:
-    return (build.environment if build else None) or key
+def _named(build: Build | None, key: str) -> tuple[str, str]:
+    """Return what an overlay is called, and its environment; a folder without one is its own."""
+    if build and build.environment:
+        return build.name, build.environment
+    parts = Path(key).parts
+    if len(parts) > 2 and parts[-3] == "overlays":
+        return "/".join(parts[-2:]), parts[-2]
+    return key, key
 
 
 def status(comparison: Comparison, fail_on: str) -> int:

@@ -55,23 +55,29 @@ class _Seen:
 
 
 def news(before: Rendered | None, after: Rendered | None) -> News:
-    """Compare what the rules say of one overlay on both sides."""
+    """Compare what the rules say of one overlay on both sides.
+
+    A finding that the head exempts is neither new nor fixed.
+    """
     old, new = _seen(before), _seen(after)
     total = len(new)
     for same in (_Seen.place, _Seen.said):
         old, new = _unmatched(old, new, same)
+    exempted = [item.finding for item in after.report.exempted] if after else []
+    fixed, _ = _unmatched(old, _seen(after, exempted), _Seen.place)
     return News(
         tuple(seen.finding for seen in new),
-        tuple(seen.finding for seen in old),
+        tuple(seen.finding for seen in fixed),
         total - len(new),
     )
 
 
-def _seen(rendered: Rendered | None) -> list[_Seen]:
+def _seen(rendered: Rendered | None, findings: Iterable[Finding] | None = None) -> list[_Seen]:
     if rendered is None:
         return []
     resources = _resources(rendered.build)
-    return [_Seen(finding, resources) for finding in rendered.report.findings]
+    said = rendered.report.findings if findings is None else findings
+    return [_Seen(finding, resources) for finding in said]
 
 
 def _resources(build: Build | None) -> dict[ResourceId, Resource]:

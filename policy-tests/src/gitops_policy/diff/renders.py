@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gitops_policy.build import Build, build_files, build_many, is_kustomization, repository
+from gitops_policy.build import (
+    Build,
+    build_files,
+    build_folder,
+    build_many,
+    is_kustomization,
+    repository,
+)
 from gitops_policy.config import Config
 from gitops_policy.diff.trees import Side, SideError
 from gitops_policy.discovery import contents
@@ -53,7 +60,7 @@ def render_side(side: Side, paths: Iterable[str], config: Config) -> Renders:
     for key, build in zip(folders, build_many(list(folders.values())), strict=True):
         found.builds[key] = _rendered(build, side, config, key)
     for key, group in files.items():
-        found.builds[key] = _rendered(_plain(key, group), side, config, key)
+        found.builds[key] = _plain(key, group, side, config)
     return found
 
 
@@ -74,11 +81,17 @@ def _key(path: Path, side: Side) -> str:
     return Path(os.path.relpath(path.resolve(), side.root)).as_posix()
 
 
-def _plain(key: str, files: list[Path]) -> Build | ManifestError:
-    try:
-        return build_files(files, key)
-    except ManifestError as error:
-        return error
+def _plain(key: str, files: list[Path], side: Side, config: Config) -> Rendered:
+    """Read plain manifests; what can be read is judged beside what cannot."""
+    if files == [side.root / key]:
+        try:
+            build, failures = build_files(files, key), list[ManifestError]()
+        except ManifestError as error:
+            return Rendered(None, Report(), side.shown(str(error)))
+    else:
+        build, failures = build_folder(files, key)
+    rendered = _rendered(build, side, config, key)
+    return replace(rendered, reason="; ".join(side.shown(str(error)) for error in failures))
 
 
 def _rendered(build: Build | ManifestError, side: Side, config: Config, key: str) -> Rendered:
@@ -104,7 +117,9 @@ def _shown(report: Report, side: Side, key: str) -> Report:
     return replace(
         report,
         findings=tuple(_placed(finding, side, key) for finding in report.findings),
-        exempted=(),
+        exempted=tuple(
+            replace(item, finding=_placed(item.finding, side, key)) for item in report.exempted
+        ),
         errors=tuple(_error(error, side) for error in report.errors),
     )
 
