@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +45,21 @@ class Metric:
     edges: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Contract:
-    """Metric families by name, and name prefixes of which nothing else is known."""
+    """Metric families by name, and name prefixes of which nothing else is known.
+
+    `own` names the families that the repository exports itself.
+    """
 
     families: Mapping[str, Metric] = field(default_factory=dict)
     prefixes: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
-    @cached_property
+    @property
     def complete(self) -> bool:
         """Whether the repository says what it exports itself."""
-        return any(family.own for family in self.families.values())
+        return bool(self.own)
 
     def series(self, name: str) -> Metric | None:
         """Return what is known of the series of this name; None where nobody exports it."""
@@ -104,26 +108,44 @@ def own_files(world: World) -> tuple[Path, ...]:
 
 @lru_cache(maxsize=16)
 def _read(own: tuple[Path, ...]) -> Contract:
-    families: dict[str, Metric] = {}
+    families = _Families()
     prefixes: list[str] = []
     for entry in _EXPORTERS.iterdir():
         if entry.name.endswith(".json"):
             content = json.loads(entry.read_text(encoding="utf-8"))
-            families |= _families(content, own=False)
+            families.add(content, own=False)
             prefixes += map(str, sequence(content, "prefixes"))
     for path in own:
         content = _READERS[path.suffix](path)
-        families |= _families(content, own=True)
+        families.add(content, own=True)
         prefixes += map(str, sequence(content, "prefixes"))
-    return Contract(families, tuple(prefixes) or ("\0",))
+    return Contract(families, tuple(prefixes) or ("\0",), tuple(families.own))
 
 
-def _families(content: object, *, own: bool) -> dict[str, Metric]:
-    return {
-        name: Metric(_type(entry), _labels(entry), own, _edges(entry))
-        for name, entry in mapping(content, "metrics").items()
-        if isinstance(name, str)
-    }
+class _Families(Mapping[str, Metric]):
+    """Metric families by name, each read when somebody asks: most runs ask for a few of many."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[object, bool]] = {}
+        self._read: dict[str, Metric] = {}
+        self.own: list[str] = []
+
+    def add(self, content: object, *, own: bool) -> None:
+        metrics = {k: v for k, v in mapping(content, "metrics").items() if isinstance(k, str)}
+        self.own += metrics if own else ()
+        self._entries |= {name: (item, own) for name, item in metrics.items()}
+
+    def __getitem__(self, name: str) -> Metric:
+        if name not in self._read:
+            entry, own = self._entries[name]
+            self._read[name] = Metric(_type(entry), _labels(entry), own, _edges(entry))
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 def _type(entry: object) -> str | None:

@@ -97,18 +97,20 @@ def children(node: Node) -> Iterator[Node]:
     yield from getattr(node, "args", None) or ()
 
 
-def walk(node: Node) -> Iterator[Node]:
-    """Yield an expression and everything in it, parents first.
+@lru_cache(maxsize=8192)
+def walk(node: Node) -> tuple[Node, ...]:
+    """Return an expression and everything in it, parents first.
 
     Raises ValueError where it nests deeper than anybody writes.
     """
-    waiting = [(node, 0)]
+    found, waiting = [], [(node, 0)]
     while waiting:
         current, depth = waiting.pop()
         if depth > _DEEPEST:
             raise ValueError("it nests too deeply to be read")
-        yield current
+        found.append(current)
         waiting += [(child, depth + 1) for child in reversed(list(children(current)))]
+    return tuple(found)
 
 
 def bare(node: Node) -> Node:

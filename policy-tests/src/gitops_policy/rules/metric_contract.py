@@ -177,12 +177,8 @@ def metric_label_value_possible(resource: Resource, world: World) -> Iterator[Pr
 )
 def scrape_keeps_labels(monitor: Resource, world: World) -> Iterator[Problem]:
     """No label that the scrape adds has the name of one that the repository's services write."""
-    own = {
-        label: name
-        for name, metric in known(world).contract.families.items()
-        if metric.own
-        for label in metric.labels or ()
-    }
+    contract = known(world).contract
+    own = {label: name for name in contract.own for label in contract.families[name].labels or ()}
     for endpoint in endpoints(monitor):
         if endpoint.honors_labels or not pods_scraped(monitor, world):
             continue

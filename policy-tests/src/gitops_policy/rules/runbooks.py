@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,7 @@ from gitops_policy.expressions import RULES, rule_items
 from gitops_policy.fields import mapping
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.world import Workspace, World
+from gitops_policy.world import Workspace, World, once
 
 _LINKS = ("runbook_url", "runbook", "dashboard_url", "dashboard")
 # Between a repository's address and a path in it, by forge.
@@ -66,16 +67,23 @@ def _flaw(link: str, workspace: Workspace, world: World) -> str:
 
 def _ours(repository: str, place: str, workspace: Workspace, world: World) -> bool:
     """Say whether a link points here: by the Applications' repository, else by its folder."""
-    build = workspace.build("apps")
-    applications = World(build, world.config, workspace) if build is not None else world
-    own = {url.removesuffix(".git").rstrip("/") for url in own_repositories(applications)}
+    own = _own(world)
     if own:
         return repository in own
     first = Path(place).parts[:1]
     return bool(first) and (workspace.root / first[0]).exists()
 
 
-def anchors(markdown: str) -> set[str]:
+@once
+def _own(world: World) -> set[str]:
+    workspace = world.workspace
+    build = workspace.build("apps") if workspace else None
+    applications = World(build, world.config, workspace) if build is not None else world
+    return {url.removesuffix(".git").rstrip("/") for url in own_repositories(applications)}
+
+
+@lru_cache(maxsize=64)
+def anchors(markdown: str) -> frozenset[str]:
     """Return the anchors of a Markdown file's headings, as forges write them."""
     found: dict[str, int] = {}
     fenced = ""
@@ -87,6 +95,7 @@ def anchors(markdown: str) -> set[str]:
             anchor = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
             found[anchor] = found.get(anchor, -1) + 1
     explicit = re.findall(r"<a\s+(?:id|name)=[\"']([^\"']+)", markdown)
-    return {
+    made = {
         f"{anchor}-{i}" if i else anchor for anchor, last in found.items() for i in range(last + 1)
-    } | set(explicit)
+    }
+    return frozenset(made | set(explicit))
