@@ -75,7 +75,7 @@ class _Text:
     def _place(self, place: Place, width: int) -> str:
         parts = [printable(place.where).ljust(width), printable(place.subject)]
         parts.append(self._paint(printable(place.pointer), "dim") if place.pointer else "")
-        if len(self.outcome.reports) > 1 and place.builds != [place.where]:
+        if len(self.outcome.reports) > 1 and not place.where.startswith(place.builds[0]):
             shown = place.builds[:BUILDS]
             left = len(place.builds) - len(shown)
             more = f" and {left} more" if left else ""
