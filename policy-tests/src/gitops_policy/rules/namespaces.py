@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import mapping
+from gitops_policy.fields import entries, mapping
 from gitops_policy.kinds import is_cluster_scoped
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import EVERY, rule
+from gitops_policy.world import World
 
 _PSS = "https://kubernetes.io/docs/concepts/security/pod-security-admission/"
 _ENFORCE = "pod-security.kubernetes.io/enforce"
+_OF_THE_CLUSTER = {("Service", "kubernetes"), ("ServiceAccount", "default")}
+_CONTROL_PLANE = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler")
+_WEBHOOKS = tuple(
+    f"admissionregistration.k8s.io/{kind}"
+    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+)
 _DOCS = "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/"
 
 
@@ -21,17 +28,15 @@ _DOCS = "https://kubernetes.io/docs/concepts/overview/working-with-objects/names
     rationale="A missing namespace is `default`, where no quota and no policy of ours applies.",
     references=[_DOCS],
     kinds=EVERY,
-    known_as=[
-        "kube-linter:use-namespace",
-        "checkov:CKV_K8S_21",
-        "kubescape:C-0061",
-        "trivy:KSV-0110",
-        "kyverno:disallow-default-namespace",
-    ],
+    known_as=(
+        "kube-linter:use-namespace checkov:CKV_K8S_21 kubescape:C-0061 kubescape:C-0212 "
+        "trivy:KSV-0110 datree:15 kyverno:disallow-default-namespace cis:5.7.4"
+    ),
 )
 def not_default_namespace(resource: Resource) -> Iterator[Problem]:
-    """metadata.namespace (or the overlay's) is not `default`."""
-    if resource.namespace == "default":
+    """metadata.namespace (or the overlay's) is not `default`; the cluster's own objects may."""
+    own = (resource.group_kind, resource.name) in _OF_THE_CLUSTER
+    if resource.namespace == "default" and not own:
         yield resource.problem(
             ("metadata", "namespace"), "it is in namespace default", "set namespace: in the overlay"
         )
@@ -44,16 +49,26 @@ def not_default_namespace(resource: Resource) -> Iterator[Problem]:
     rationale="kube-system holds the cluster; whoever writes there owns it.",
     references=[_DOCS],
     kinds=EVERY,
-    known_as=["trivy:KSV-0037"],
+    known_as="trivy:KSV-0037 nsa",
 )
 def not_kube_system(resource: Resource) -> Iterator[Problem]:
-    """The namespace is not one of kube-system, kube-public, kube-node-lease."""
-    if resource.namespace in ("kube-system", "kube-public", "kube-node-lease"):
+    """Nothing but the control plane is in kube-system, kube-public or kube-node-lease."""
+    reserved = resource.namespace in ("kube-system", "kube-public", "kube-node-lease")
+    if reserved and not _is_control_plane(resource):
         yield resource.problem(
             ("metadata", "namespace"),
             f"it is in namespace {resource.namespace}",
             "use a namespace of its own",
         )
+
+
+def _is_control_plane(resource: Resource) -> bool:
+    labels = resource.labels
+    return (
+        labels.get("tier") == "control-plane"
+        and labels.get("component") in _CONTROL_PLANE
+        and resource.spec.get("priorityClassName") == "system-node-critical"
+    )
 
 
 @rule(
@@ -63,7 +78,10 @@ def not_kube_system(resource: Resource) -> Iterator[Problem]:
     rationale="The label is the last check before a pod runs, whoever creates it.",
     references=[_PSS],
     kinds=["Namespace"],
-    known_as=["kubescape:C-0192", "kyverno:psa"],
+    known_as=(
+        "kubescape:C-0197 kubescape:C-0198 kubescape:C-0200 kubescape:C-0201 "
+        "kyverno:psa kyverno:add-psa-labels"
+    ),
 )
 def namespace_enforces_pod_security(namespace: Resource) -> Iterator[Problem]:
     """The enforce label is `restricted` (`baseline` is a warning's worth of trust too little)."""
@@ -72,6 +90,57 @@ def namespace_enforces_pod_security(namespace: Resource) -> Iterator[Problem]:
         yield namespace.problem(
             ("metadata", "labels", _ENFORCE),
             f"Pod Security is enforced at {level!r}",
+            f"set {_ENFORCE}: restricted",
+        )
+
+
+@rule(
+    id="namespace-enforces-baseline",
+    title="A Namespace enforces a Pod Security Standard, baseline at least",
+    severity="error",
+    rationale="Of the default rules namespace-enforces-pod-security asks for more: restricted.",
+    references=[_PSS],
+    kinds=["Namespace"],
+    known_as=(
+        "kubescape:C-0193 kubescape:C-0194 kubescape:C-0195 kubescape:C-0196 kubescape:C-0199 "
+        "kubescape:C-0202 kubescape:C-0203 kubescape:C-0204 kyverno:psa "
+        "kyverno:deny-privileged-profile"
+    ),
+    default=False,
+)
+def namespace_enforces_baseline(namespace: Resource) -> Iterator[Problem]:
+    """The enforce label is `baseline` or `restricted`."""
+    level = namespace.labels.get(_ENFORCE)
+    if level not in ("baseline", "restricted"):
+        yield namespace.problem(
+            ("metadata", "labels", _ENFORCE),
+            f"Pod Security is enforced at {level!r}",
+            f"set {_ENFORCE}: restricted",
+        )
+
+
+@rule(
+    id="namespace-has-admission-control",
+    title="Something decides which pods a Namespace admits",
+    severity="error",
+    rationale="Of the default rules namespace-enforces-pod-security asks for more: restricted.",
+    references=[_PSS],
+    kinds=["Namespace"],
+    known_as="kubescape:C-0192 kyverno:psa kyverno:add-psa-namespace-reporting cis:5.2.1",
+    default=False,
+)
+def namespace_has_admission_control(namespace: Resource, world: World) -> Iterator[Problem]:
+    """It has an enforce label of any level, or the build has an admission webhook for objects."""
+    webhooks = [
+        rule_
+        for configuration in world.index.of_kind(*_WEBHOOKS)
+        for _, webhook in entries(configuration.content, "webhooks")
+        for _, rule_ in entries(webhook, "rules")
+    ]
+    if _ENFORCE not in namespace.labels and all(r.get("scope") == "Cluster" for r in webhooks):
+        yield namespace.problem(
+            ("metadata", "labels", _ENFORCE),
+            "nothing decides which pods it admits",
             f"set {_ENFORCE}: restricted",
         )
 
