@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from gitops_policy.amounts import NOTHING, container_amount, pod_amount
-from gitops_policy.fields import entries, field, mapping, sequence, text
+from gitops_policy.amounts import container_amount
+from gitops_policy.demand import Crowd, container_range, crowds, in_scope, largest_use, needed
+from gitops_policy.fields import entries, mapping
 from gitops_policy.model import Problem, Resource
-from gitops_policy.pods import Container, Pod
+from gitops_policy.pods import Container
 from gitops_policy.quantities import quantity
 from gitops_policy.registry import CONTAINERS, rule
-from gitops_policy.scaling import SCALABLE, count, release_pods, scale, workload_of
+from gitops_policy.selectors import pods_in
 from gitops_policy.world import World
 
 _QUOTA = "https://kubernetes.io/docs/concepts/policy/resource-quotas/"
@@ -28,52 +29,23 @@ _LIMITS = "https://kubernetes.io/docs/concepts/policy/limit-range/"
     kinds=["ResourceQuota"],
 )
 def quota_fits_release(quota: Resource, world: World) -> Iterator[Problem]:
-    """The sum over the namespace at autoscaler maximum with surge stays within each hard limit."""
-    limits = container_limits(world, quota.namespace)
-    crowd = list(_crowd(world, quota.namespace))
+    """The sum over the namespace at autoscaler maximum with surge stays within each hard limit.
+
+    Pods that its scopes leave out do not count.
+    """
+    limits = container_range(world, quota.namespace)
+    counted = [crowd for crowd in crowds(world, quota.namespace) if in_scope(crowd, quota)]
     for name, hard in mapping(quota.spec, "hard").items():
         allowed = quantity(hard)
-        needed = _needed(name, crowd, limits)
-        if allowed is not None and needed is not None and needed > allowed:
-            parts = ", ".join(f"{number} x {pod.resource.name}" for pod, number in crowd)
+        wanted = needed(name, quota.namespace, counted, limits, world)
+        if allowed is not None and wanted is not None and wanted > allowed:
+            parts = [c for c in counted if largest_use(name, c, limits)]
+            shown = ", ".join(f"{c.number} x {c.pod.resource.name}" for c in parts)
             yield quota.problem(
                 ("spec", "hard", name),
-                f"up to {_shown(needed)} may be needed ({parts}), the quota is {hard}",
-                f"raise it to {_shown(needed)}, or lower the autoscaler's maximum",
+                f"up to {_shown(wanted)} may be needed ({shown}), the quota is {hard}",
+                f"raise it to {_shown(wanted)}, or lower the autoscaler's maximum",
             )
-
-
-def _crowd(world: World, namespace: str) -> Iterator[tuple[Pod, int]]:
-    """Yield each pod template of a namespace with the most pods it may have at once."""
-    for pod in world.pods:
-        workload = workload_of(pod, world)
-        if pod.resource.namespace != namespace:
-            continue
-        if workload.group_kind in SCALABLE:
-            yield pod, release_pods(workload, scale(workload, world).maximum)
-        elif workload.group_kind in ("batch/Job", "batch/CronJob"):
-            job = (
-                workload.spec
-                if workload.kind == "Job"
-                else mapping(workload.spec, "jobTemplate", "spec")
-            )
-            yield pod, count(field(job, "parallelism"), 1)
-        else:
-            yield pod, 1
-
-
-def _needed(
-    name: str, crowd: list[tuple[Pod, int]], limits: dict[str, Any] | None
-) -> Fraction | None:
-    if name in ("pods", "count/pods"):
-        return Fraction(sum(number for _, number in crowd))
-    bound, _, resource = name.partition(".")
-    if name in ("cpu", "memory", "ephemeral-storage"):
-        bound, resource = "requests", name
-    if bound not in ("requests", "limits") or resource == "storage":
-        return None
-    amounts = (number * pod_amount(pod, bound, resource, limits) for pod, number in crowd)
-    return sum(amounts, NOTHING)
 
 
 def _shown(amount: Fraction) -> str:
@@ -102,48 +74,9 @@ def gpu_quota(quota: Resource) -> Iterator[Problem]:
             )
 
 
-@rule(
-    id="limit-range-fits",
-    title="Every container stays inside the namespace's LimitRange",
-    severity="error",
-    rationale="A container outside the range is refused when the pod is made, not at the sync.",
-    references=[_LIMITS],
-    kinds=CONTAINERS,
-)
-def limit_range_fits(container: Container, world: World) -> Iterator[Problem]:
-    """Requests are at least `min`, limits at most `max`, for each resource of the range."""
-    if container.group == "ephemeralContainers":
-        return
-    limits = container_limits(world, container.resource.namespace)
-    for name, low in mapping(limits, "min").items():
-        request, floor = container_amount(container, "requests", name, limits), quantity(low)
-        if request is not None and floor is not None and request < floor:
-            yield container.problem(
-                ("resources", "requests", name),
-                f"request {_given(container, 'requests', name)} is below the minimum {low}",
-                f"request {low} or lower the LimitRange's min",
-            )
-    for name, high in mapping(limits, "max").items():
-        limit, ceiling = container_amount(container, "limits", name, limits), quantity(high)
-        if limit is not None and ceiling is not None and limit > ceiling:
-            yield container.problem(
-                ("resources", "limits", name),
-                f"limit {_given(container, 'limits', name)} is above the maximum {high}",
-                f"limit it to {high} or raise the LimitRange's max",
-            )
-
-
-def _given(container: Container, bound: str, name: str) -> str:
-    return str(field(container.spec, "resources", bound, name) or "(by default)")
-
-
 def container_limits(world: World, namespace: str) -> dict[str, Any] | None:
-    """Return the `Container` item of the namespace's LimitRange."""
-    for limits in world.index.of_kind("LimitRange"):
-        for _, item in entries(limits.spec, "limits"):
-            if limits.namespace == namespace and text(item, "type") == "Container":
-                return item
-    return None
+    """Return what the LimitRanges of a namespace say of containers, joined; None without any."""
+    return container_range(world, namespace) or None
 
 
 @rule(
@@ -153,15 +86,60 @@ def container_limits(world: World, namespace: str) -> dict[str, Any] | None:
     rationale="Without them one workload may take the whole cluster.",
     references=[_QUOTA, _LIMITS],
     kinds=["Namespace"],
-    known_as=["trivy:KSV-0039", "trivy:KSV-0040", "kyverno:add-ns-quota"],
+    known_as=["trivy:KSV-0039", "trivy:KSV-0040", "kyverno:add-ns-quota", "nsa"],
 )
 def namespace_has_quota(namespace: Resource, world: World) -> Iterator[Problem]:
     """The build that makes the namespace and its pods also makes both objects."""
-    if not any(pod.resource.namespace == namespace.name for pod in world.pods):
+    if not pods_in(world, namespace.name):
         return
     for kind in ("ResourceQuota", "LimitRange"):
         if not any(r.namespace == namespace.name for r in world.index.of_kind(kind)):
             yield namespace.problem(("metadata", "name"), f"there is no {kind}", f"add a {kind}")
+
+
+@rule(
+    id="quota-bounds-compute",
+    title="A ResourceQuota bounds requests and limits of CPU and memory",
+    severity="info",
+    rationale=(
+        "What a quota leaves out has no bound; one on limits.cpu makes every container set a CPU"
+        " limit, which is not always wanted."
+    ),
+    references=[_QUOTA],
+    kinds=["ResourceQuota"],
+    known_as=["trivy:KSV-0040"],
+    default=False,
+)
+def quota_bounds_compute(quota: Resource) -> Iterator[Problem]:
+    """`hard` has all four of requests and limits for cpu and memory."""
+    hard = mapping(quota.spec, "hard")
+    for bound in ("requests", "limits"):
+        for resource in ("cpu", "memory"):
+            if f"{bound}.{resource}" not in hard:
+                yield quota.problem(
+                    ("spec", "hard", f"{bound}.{resource}"), "it is not bounded", "add it"
+                )
+
+
+@rule(
+    id="limit-range-complete",
+    title="A LimitRange sets bounds and defaults",
+    severity="info",
+    rationale="Without defaults a container that says nothing is refused or unbounded.",
+    references=[_LIMITS],
+    kinds=["LimitRange"],
+    known_as=["trivy:KSV-0039"],
+    default=False,
+)
+def limit_range_complete(limits: Resource) -> Iterator[Problem]:
+    """Some item has type, min, max, default and defaultRequest."""
+    wanted = {"type", "min", "max", "default", "defaultRequest"}
+    if not any(wanted <= item.keys() for _, item in entries(limits.spec, "limits")):
+        yield limits.problem(
+            ("spec", "limits"),
+            "no item has min, max, default and defaultRequest",
+            "complete the item of type Container",
+        )
 
 
 @rule(
@@ -179,7 +157,7 @@ def quota_has_limits_for_all(container: Container, world: World) -> Iterator[Pro
     if container.group == "ephemeralContainers":
         return
     for quota in world.index.of_kind("ResourceQuota"):
-        if quota.namespace != namespace or sequence(quota.spec, "scopes"):
+        if quota.namespace != namespace or not in_scope(Crowd(container.pod, 1), quota):
             continue
         for name in mapping(quota.spec, "hard"):
             bound, _, resource = name.rpartition(".")
