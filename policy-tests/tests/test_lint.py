@@ -16,7 +16,7 @@ POD = {
     "metadata": {"name": "a"},
     "spec": {"hostPID": True, "containers": [{"name": "a", "image": "nginx"}]},
 }
-ONLY = Config(only=("host-namespaces",))
+ONLY = Config(only=("host-pid",))
 
 
 def test_plain_dicts_and_documents_with_origin_are_linted_alike() -> None:
@@ -50,7 +50,7 @@ def test_evaluated_counts_objects_and_names_rules_that_saw_none() -> None:
 
 
 def test_skip_wins_over_only() -> None:
-    assert lint([POD], Config(only=("host-namespaces",), skip=("pss:baseline",))).evaluated == {}
+    assert lint([POD], Config(only=("host-pid",), skip=("pss:baseline",))).evaluated == {}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_findings_are_ordered_by_severity_and_place() -> None:
 def test_merged_reports_add_up() -> None:
     one = lint([POD], ONLY)
     both = merge([one, one])
-    assert both.evaluated == {"host-namespaces": 2}
+    assert both.evaluated == {"host-pid": 2}
     assert len(both.findings) == 2
 
 

@@ -182,7 +182,7 @@ def test_a_finding_points_to_the_json_patch_that_sets_the_field(tree) -> None:
         p="- op: add\n  path: /metadata/labels\n  value: {a: b}\n"
         "- op: add\n  path: /spec/hostPID\n  value: true\n",
     )
-    assert origin(folder, "host-namespaces") == "p.yaml:4"
+    assert origin(folder, "host-pid") == "p.yaml:4"
 
 
 def test_a_finding_points_to_the_inline_patch_that_sets_the_field(tree) -> None:
@@ -190,7 +190,7 @@ def test_a_finding_points_to_the_inline_patch_that_sets_the_field(tree) -> None:
     folder = tree(
         kustomization=f"resources: [a.yaml]\npatches:\n  - target: {{kind: Pod}}\n{patch}", a=POD
     )
-    assert origin(folder, "host-namespaces") == "kustomization.yaml:3"
+    assert origin(folder, "host-pid") == "kustomization.yaml:3"
 
 
 def test_a_finding_in_a_generated_config_map_points_to_its_generator(tree) -> None:

@@ -33,7 +33,7 @@ def service_account(pod: Pod) -> str:
     references=[_ACCOUNTS],
     kinds=PODS,
     known_as=(
-        "polaris:automountServiceAccountToken kubescape:C-0034 kubescape:C-0190 datree:53 "
+        "polaris:automountServiceAccountToken kubescape:C-0034 kubescape:C-0190 "
         "gatekeeper:automount-serviceaccount-token cis:5.1.6 nsa"
     ),
 )
@@ -56,7 +56,7 @@ def automount_service_account_token(pod: Pod, world: World) -> Iterator[Problem]
     rationale="Stricter: it holds whatever the ServiceAccount says, and for pods that use the API.",
     references=[_ACCOUNTS],
     kinds=PODS,
-    known_as="checkov:CKV_K8S_38 trivy:KSV-0036 kyverno:restrict-automount-sa-token",
+    known_as="checkov:CKV_K8S_38 trivy:KSV-0036 datree:53 kyverno:restrict-automount-sa-token",
     default=False,
 )
 def pod_refuses_service_account_token(pod: Pod) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitops_policy import pod_standards
-from gitops_policy.fields import entries, field, mapping, sequence
+from gitops_policy.fields import entries, field, sequence
 from gitops_policy.model import Problem
 from gitops_policy.pod_standards import (
     BASELINE,
@@ -49,13 +49,6 @@ _SAFE_SYSCTLS = {
     "net.ipv4.tcp_keepalive_probes": pod_standards.KEEPALIVE,
     "net.ipv4.tcp_rmem": pod_standards.SOCKET_MEMORY,
     "net.ipv4.tcp_wmem": pod_standards.SOCKET_MEMORY,
-}
-_SELINUX_TYPES = {
-    "": 0,
-    "container_t": 0,
-    "container_init_t": 0,
-    "container_kvm_t": 0,
-    "container_engine_t": pod_standards.CONTAINER_ENGINE,
 }
 _PROFILES = ("RuntimeDefault", "Localhost")
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
@@ -116,7 +109,7 @@ def dangerous_capabilities(container: Container, world: World) -> Iterator[Probl
     rationale="Unconfined lets a container call every system call of the kernel.",
     references=[BASELINE],
     kinds=PODS,
-    known_as=("kyverno:restrict-seccomp gatekeeper:seccompv2 pss:baseline"),
+    known_as="datree:61 kyverno:restrict-seccomp gatekeeper:seccompv2 pss:baseline",
 )
 def seccomp_unconfined(pod: Pod, world: World) -> Iterator[Problem]:
     """A seccomp profile that is set is RuntimeDefault or Localhost."""
@@ -139,7 +132,7 @@ def seccomp_unconfined(pod: Pod, world: World) -> Iterator[Problem]:
     rationale="The runtime's default profile keeps a container from files of the node.",
     references=[BASELINE],
     kinds=PODS,
-    known_as=("trivy:KSV-0002 kyverno:restrict-apparmor-profiles gatekeeper:apparmor pss:baseline"),
+    known_as="trivy:KSV-0002 kyverno:restrict-apparmor-profiles gatekeeper:apparmor pss:baseline",
 )
 def apparmor_unconfined(pod: Pod) -> Iterator[Problem]:
     """AppArmor profiles, as field or annotation, are the default or a local one."""
@@ -158,34 +151,6 @@ def apparmor_unconfined(pod: Pod) -> Iterator[Problem]:
                 (*pod.path, "metadata", "annotations", key),
                 f"AppArmor profile {value!r} is not runtime/default or localhost/*",
                 "remove the annotation",
-            )
-
-
-@rule(
-    id="selinux-options",
-    title="SELinux user, role and type are not customised",
-    severity="error",
-    rationale="A custom SELinux label can take a container out of its confinement.",
-    references=[BASELINE],
-    kinds=PODS,
-    known_as=(
-        "trivy:KSV-0025 kubescape:set-seLinuxOptions datree:86 datree:87 datree:88 "
-        "kyverno:disallow-selinux gatekeeper:selinux pss:baseline"
-    ),
-)
-def selinux_options(pod: Pod, world: World) -> Iterator[Problem]:
-    """`type` is one of the container types; `user` and `role` are not set."""
-    for subject, context in contexts(pod):
-        options = mapping(context, "seLinuxOptions")
-        bad = {key: options.get(key) for key in ("user", "role") if options.get(key)}
-        since = _SELINUX_TYPES.get(str(options.get("type") or ""))
-        if since is None or since > revision(world):
-            bad["type"] = options["type"]
-        for key, value in bad.items():
-            yield subject.problem(
-                ("securityContext", "seLinuxOptions", key),
-                f"sets the SELinux {key} {value!r}",
-                f"remove seLinuxOptions.{key}",
             )
 
 

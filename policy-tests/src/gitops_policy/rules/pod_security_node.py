@@ -15,26 +15,62 @@ PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 @rule(
-    id="host-namespaces",
-    title="Pods do not share the node's namespaces",
+    id="host-pid",
+    title="Pods do not share the node's process ids",
     severity="error",
-    rationale="hostPID, hostIPC and hostNetwork show a pod the processes and traffic of the node.",
+    rationale="hostPID shows a pod the processes of the node: their environment, memory and files.",
     references=[BASELINE],
     kinds=PODS,
     known_as=(
-        "kube-linter:host-pid kube-linter:host-ipc kube-linter:host-network polaris:hostPIDSet "
-        "polaris:hostIPCSet polaris:hostNetworkSet checkov:CKV_K8S_17 checkov:CKV_K8S_18 "
-        "checkov:CKV_K8S_19 kubescape:C-0038 kubescape:C-0041 kubescape:C-0275 "
-        "kubescape:C-0276 trivy:KSV-0008 trivy:KSV-0009 trivy:KSV-0010 datree:26 datree:27 "
-        "datree:28 kyverno:disallow-host-namespaces gatekeeper:host-namespaces pss:baseline "
-        "cis:5.2.3 cis:5.2.4 cis:5.2.5 nsa"
+        "kube-linter:host-pid polaris:hostPIDSet checkov:CKV_K8S_17 kubescape:C-0038 "
+        "kubescape:C-0275 trivy:KSV-0010 datree:26 cis:5.2.3 "
+        "kyverno:disallow-host-namespaces gatekeeper:host-namespaces pss:baseline nsa"
     ),
 )
-def host_namespaces(pod: Pod) -> Iterator[Problem]:
-    """`hostPID`, `hostIPC` and `hostNetwork` are not true."""
-    for key in ("hostPID", "hostIPC", "hostNetwork"):
-        if pod.spec.get(key) is True:
-            yield pod.problem((key,), f"{key} is true", f"remove `{key}: true`")
+def host_pid(pod: Pod) -> Iterator[Problem]:
+    """`hostPID` is not true."""
+    yield from _shared(pod, "hostPID")
+
+
+@rule(
+    id="host-ipc",
+    title="Pods do not share the node's shared memory",
+    severity="error",
+    rationale="hostIPC lets a pod read and write what processes of the node share.",
+    references=[BASELINE],
+    kinds=PODS,
+    known_as=(
+        "kube-linter:host-ipc polaris:hostIPCSet checkov:CKV_K8S_18 kubescape:C-0038 "
+        "kubescape:C-0276 trivy:KSV-0008 datree:27 cis:5.2.4 "
+        "kyverno:disallow-host-namespaces gatekeeper:host-namespaces pss:baseline nsa"
+    ),
+)
+def host_ipc(pod: Pod) -> Iterator[Problem]:
+    """`hostIPC` is not true."""
+    yield from _shared(pod, "hostIPC")
+
+
+@rule(
+    id="host-network",
+    title="Pods do not share the node's network",
+    severity="error",
+    rationale="hostNetwork goes around NetworkPolicies and reaches what listens on the node only.",
+    references=[BASELINE],
+    kinds=PODS,
+    known_as=(
+        "kube-linter:host-network polaris:hostNetworkSet checkov:CKV_K8S_19 "
+        "kubescape:C-0041 trivy:KSV-0009 datree:28 cis:5.2.5 "
+        "kyverno:disallow-host-namespaces gatekeeper:host-namespaces pss:baseline nsa"
+    ),
+)
+def host_network(pod: Pod) -> Iterator[Problem]:
+    """`hostNetwork` is not true."""
+    yield from _shared(pod, "hostNetwork")
+
+
+def _shared(pod: Pod, key: str) -> Iterator[Problem]:
+    if pod.spec.get(key) is True:
+        yield pod.problem((key,), f"{key} is true", f"remove `{key}: true`")
 
 
 @rule(

@@ -11,6 +11,7 @@ from gitops_policy.registry import CONTAINERS, PODS, rule
 
 _CONTEXT = "https://kubernetes.io/docs/tasks/configure-pod-container/security-context/"
 _LOWEST_ID = 10_000
+_FIRST_OF_PEOPLE = 1_000
 
 
 @rule(
@@ -45,8 +46,7 @@ def may_run_as_root(container: Container) -> Iterator[Problem]:
     references=[_CONTEXT],
     kinds=CONTAINERS,
     known_as=(
-        "kube-score:container-security-context-user-group-id checkov:CKV_K8S_40 trivy:KSV-0020 "
-        "datree:29"
+        "kube-score:container-security-context-user-group-id checkov:CKV_K8S_40 trivy:KSV-0020"
     ),
 )
 def high_user_id(container: Container) -> Iterator[Problem]:
@@ -61,20 +61,52 @@ def high_user_id(container: Container) -> Iterator[Problem]:
     rationale="A low id may be a group of the node. Contested: user namespaces do it better.",
     references=[_CONTEXT],
     kinds=CONTAINERS,
-    known_as=("kube-score:container-security-context-user-group-id trivy:KSV-0021 datree:51"),
+    known_as=("kube-score:container-security-context-user-group-id trivy:KSV-0021"),
 )
 def high_group_id(container: Container) -> Iterator[Problem]:
     """`runAsGroup` is at least 10000 after inheritance."""
     yield from _high(container, "runAsGroup")
 
 
-def _high(container: Container, key: str) -> Iterator[Problem]:
+@rule(
+    id="low-user-id",
+    title="No user id below 10000 is set",
+    severity="info",
+    rationale="Laxer than high-user-id: who names no user is let off.",
+    references=[_CONTEXT],
+    kinds=CONTAINERS,
+    known_as="datree:29",
+    default=False,
+)
+def low_user_id(container: Container) -> Iterator[Problem]:
+    """`runAsUser`, where it is set, is at least 10000 after inheritance."""
+    if container.inherited("runAsUser") is not None:
+        yield from _high(container, "runAsUser")
+
+
+@rule(
+    id="low-group-id",
+    title="No group id below 1000 is set",
+    severity="info",
+    rationale="Laxer than high-group-id: the groups below 1000 are those of the system.",
+    references=[_CONTEXT],
+    kinds=CONTAINERS,
+    known_as="datree:51",
+    default=False,
+)
+def low_group_id(container: Container) -> Iterator[Problem]:
+    """`runAsGroup`, where it is set, is at least 1000 after inheritance."""
+    if container.inherited("runAsGroup") is not None:
+        yield from _high(container, "runAsGroup", _FIRST_OF_PEOPLE)
+
+
+def _high(container: Container, key: str, lowest: int = _LOWEST_ID) -> Iterator[Problem]:
     if container.pod.windows or container.pod.spec.get("hostUsers") is False:
         return
     value = container.inherited(key)
-    if not isinstance(value, int) or value < _LOWEST_ID:
+    if not isinstance(value, int) or value < lowest:
         yield container.problem(
-            ("securityContext", key), f"{key} is {value!r}", f"set {key} to 10000 or above"
+            ("securityContext", key), f"{key} is {value!r}", f"set {key} to {lowest} or above"
         )
 
 
