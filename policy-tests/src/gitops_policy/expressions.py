@@ -17,13 +17,15 @@ from gitops_policy.analyses import (
     prometheus_metrics,
     substituted,
 )
+from gitops_policy.applications import APPLICATION
 from gitops_policy.fields import Path, entries, mapping, text
+from gitops_policy.metrics_adapter import adapter_rules
 from gitops_policy.model import Resource
 from gitops_policy.world import World
 
 RULES = "monitoring.coreos.com/PrometheusRule"
 TRIGGERS = ("keda.sh/ScaledObject", "keda.sh/ScaledJob")
-CARRIERS = (RULES, TEMPLATE, CLUSTER_TEMPLATE, *TRIGGERS, "ConfigMap")
+CARRIERS = (RULES, TEMPLATE, CLUSTER_TEMPLATE, *TRIGGERS, "ConfigMap", APPLICATION)
 # What Grafana puts in place of its own variables.
 _GRAFANA = (
     (r"\$\{?__(?:rate_)?interval\}?|\$__auto", "5m"),
@@ -38,7 +40,7 @@ _BEHIND_BRACKET = re.compile(r"(?:[\[:]|\boffset\s+-?)\s*$")
 class Expression:
     """One expression that parses: where it stands, what it is for, and the item around it.
 
-    `purpose` is alert, record, gate, trigger or panel.
+    `purpose` is alert, record, gate, trigger, panel, adapter, or series: a search.
     """
 
     resource: Resource
@@ -120,7 +122,8 @@ def _expressions(resource: Resource) -> list[Expression]:
         return list(_gates(resource))
     if resource.group_kind in TRIGGERS:
         return list(_triggers(resource))
-    return list(_panels(resource)) if resource.group_kind == "ConfigMap" else []
+    panels = list(_panels(resource)) if resource.group_kind == "ConfigMap" else []
+    return [*panels, *_adapted(resource)]
 
 
 def everywhere(world: World) -> Iterator[Expression]:
@@ -153,6 +156,15 @@ def _triggers(scaler: Resource) -> Iterator[Expression]:
             if tree is not None:
                 path = ("spec", "triggers", i, "metadata", "query")
                 yield Expression(scaler, path, "trigger", tree, trigger)
+
+
+def _adapted(resource: Resource) -> Iterator[Expression]:
+    for rule in adapter_rules(resource):
+        for path, query in rule.queries:
+            tree = tried(query)
+            if tree is not None:
+                purpose = "series" if path[-1] == "seriesQuery" else "adapter"
+                yield Expression(resource, path, purpose, tree, rule.content)
 
 
 def _panels(config_map: Resource) -> Iterator[Expression]:

@@ -9,8 +9,10 @@ from difflib import get_close_matches
 from gitops_policy import promql
 from gitops_policy.analyses import UNKNOWN, analyses
 from gitops_policy.expressions import CARRIERS, expressions
+from gitops_policy.fields import entries, text
 from gitops_policy.findings import Origin
 from gitops_policy.metrics import unreadable
+from gitops_policy.metrics_adapter import adapter_rules, adapters, has_defaults
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
 from gitops_policy.result_labels import NAME
@@ -188,6 +190,35 @@ def scrape_keeps_labels(monitor: Resource, world: World) -> Iterator[Problem]:
                 f"the scrape adds label {label}, which {own[label]} has itself",
                 f"drop it: relabelings with action labeldrop and regex {label}",
             )
+
+
+@rule(
+    id="hpa-metric-served",
+    title="A metric that an HPA asks for is served",
+    severity="error",
+    rationale="An HPA without one of its metrics scales up on the others only, and never down.",
+    references=[
+        "https://github.com/kubernetes-sigs/prometheus-adapter/blob/master/docs/config.md",
+        "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/",
+    ],
+    kinds=["autoscaling/HorizontalPodAutoscaler"],
+)
+def hpa_metric_served(hpa: Resource, world: World) -> Iterator[Problem]:
+    """A rule of prometheus-adapter, where it is configured here, makes each custom metric."""
+    configured = adapters(world)
+    if not configured or any(map(has_defaults, configured)):
+        return
+    rules = [rule for resource in configured for rule in adapter_rules(resource)]
+    for i, metric in entries(hpa.spec, "metrics"):
+        for kind, api in (("pods", "custom"), ("object", "custom"), ("external", "external")):
+            name = text(metric, kind, "metric", "name")
+            served = {rule.served for rule in rules if rule.api == api}
+            if name and name not in served and "" not in served:
+                yield hpa.problem(
+                    ("spec", "metrics", i, kind, "metric", "name"),
+                    f"no rule of prometheus-adapter serves {name}",
+                    f"use one of {', '.join(sorted(served))}" if served else "add a rule",
+                )
 
 
 @rule(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitops_policy.analyses import analyses
-from gitops_policy.fields import Path, entries, field, mapping, sequence, text
+from gitops_policy.fields import Path, entries, field, sequence, text
 from gitops_policy.findings import Severity
 from gitops_policy.flows import blocked, pod_end, pods_elsewhere
 from gitops_policy.model import Problem, Resource
