@@ -25,11 +25,6 @@ class Outcome:
         """All reports as one."""
         return merge(self.reports.values())
 
-    @cached_property
-    def by_id(self) -> Mapping[str, Rule]:
-        """The rules that ran, by their id."""
-        return {rule.id: rule for rule in self.rules}
-
     def counts(self) -> str:
         """Say in one line what was linted and found."""
         total = self.total

@@ -13,6 +13,7 @@ from typing import Any
 from gitops_policy.findings import Exempted, Finding, Origin, RuleError, Severity
 from gitops_policy.manifests import ManifestError
 from gitops_policy.registry import Rule
+from gitops_policy.reports.json_report import array
 from gitops_policy.reports.locations import repository_file, uri
 from gitops_policy.reports.outcome import Outcome
 
@@ -28,15 +29,16 @@ _POSITION = re.compile(r"((?:init|ephemeral)?[cC]ontainers)/\d+")
 
 def sarif(outcome: Outcome) -> str:
     """Return the report as one SARIF run."""
-    rules = sorted({**outcome.by_id}.values(), key=lambda rule: rule.id)
+    rules = sorted(outcome.rules, key=lambda rule: rule.id)
     positions = {rule.id: position for position, rule in enumerate(rules)}
-    run = {
-        "tool": {"driver": _driver(rules)},
-        "columnKind": "utf16CodeUnits",
-        "invocations": [_invocation(outcome)],
-        "results": list(_results(outcome, positions)),
+    parts = {
+        "tool": json.dumps({"driver": _driver(rules)}),
+        "columnKind": '"utf16CodeUnits"',
+        "invocations": json.dumps([_invocation(outcome)]),
+        "results": array(_results(outcome, positions)),
     }
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+    run = ",\n".join(f'"{name}": {value}' for name, value in parts.items())
+    return f'{{"$schema": "{SCHEMA}", "version": "2.1.0", "runs": [{{\n{run}}}]}}'
 
 
 def _driver(rules: list[Rule]) -> dict[str, Any]:
