@@ -125,8 +125,12 @@ def known_kind(resource: Resource, world: World) -> Iterator[Problem]:
     rationale="The API server refuses an apiVersion that it no longer serves.",
     references=[_REMOVED],
     kinds=EVERY,
-    known_as="kube-linter:no-extensions-v1beta kube-score:stable-version trivy:KSV-0107 "
-    "kyverno:check-deprecated-apis gatekeeper:verifydeprecatedapi",
+    known_as=(
+        "kube-linter:no-extensions-v1beta kube-score:stable-version trivy:KSV-0107 datree:18 "
+        "datree:19 datree:90 datree:91 datree:92 datree:93 datree:94 datree:106 datree:107 "
+        "datree:108 datree:109 datree:110 datree:111 kyverno:check-deprecated-apis "
+        "gatekeeper:verifydeprecatedapi"
+    ),
 )
 def removed_api(resource: Resource, world: World) -> Iterator[Problem]:
     """A known kind stands under an apiVersion of its schemas."""
