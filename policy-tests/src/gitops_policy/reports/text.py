@@ -37,7 +37,8 @@ class _Text:
 
     def lines(self, failures: bool) -> Iterator[str]:
         previous = ""
-        for group in groups(self.outcome.reports):
+        found = groups(self.outcome.reports)
+        for group in found:
             if previous not in ("", group.rule):
                 yield ""
             yield from self._group(group)
@@ -48,8 +49,9 @@ class _Text:
         if failures:
             rest = [f"cannot be read  {printable(str(f))}" for f in self.outcome.failures] + rest
         yield from [*rest, ""] if rest else []
-        if previous:
-            yield self._paint(f"Why a rule exists: gitops-policy explain {previous}", "dim")
+        if found:
+            hint = f"Why a rule exists, and how to exempt: gitops-policy explain {found[0].rule}"
+            yield self._paint(hint, "dim")
         yield self._paint(self.outcome.counts(), "bold")
 
     def _paint(self, value: str, style: str) -> str:
