@@ -68,7 +68,7 @@ def route_accepted_by_listener(route: Resource, world: World) -> Iterator[Proble
             text(parent, "namespace") or route.namespace,
             text(parent, "name"),
         )
-        named = list(_named(gateway, parent)) if gateway else []
+        named = list(named_listeners(gateway, parent)) if gateway else []
         if gateway and named and not any(_accepts(gateway, x, route, world) for x in named):
             yield route.problem(
                 ("spec", "parentRefs", i),
@@ -78,7 +78,7 @@ def route_accepted_by_listener(route: Resource, world: World) -> Iterator[Proble
             )
 
 
-def _named(gateway: Resource, parent: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def named_listeners(gateway: Resource, parent: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the listeners that a parentRef means; none where the section does not exist."""
     section, port = text(parent, "sectionName"), parent.get("port")
     for name, listener in listeners(gateway).items():
@@ -125,7 +125,7 @@ def route_host_has_listener(route: Resource, world: World) -> Iterator[Problem]:
             if section in ("", name):
                 hosts.append(text(listener, "hostname"))
     for i, host in enumerate(sequence(route.spec, "hostnames")):
-        if hosts and not any(h == "" or _meets(h, str(host)) for h in hosts):
+        if hosts and not any(h == "" or hosts_meet(h, str(host)) for h in hosts):
             yield route.problem(
                 ("spec", "hostnames", i),
                 f"no listener of its parents serves {host}",
@@ -133,7 +133,8 @@ def route_host_has_listener(route: Resource, world: World) -> Iterator[Problem]:
             )
 
 
-def _meets(one: str, other: str) -> bool:
+def hosts_meet(one: str, other: str) -> bool:
+    """Say whether two host names, of which each may be a wildcard, have a host in common."""
     if one == other:
         return True
     for wild, plain in ((one, other), (other, one)):

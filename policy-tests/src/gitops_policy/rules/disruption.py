@@ -176,14 +176,19 @@ def pdb_allows_evictions(budget: Resource) -> Iterator[Problem]:
     ],
 )
 def pdb_below_minimum_replicas(budget: Resource, world: World) -> Iterator[Problem]:
-    """minAvailable (a percentage rounded up) is smaller than the fewest replicas."""
+    """minAvailable (a percentage rounded up) is smaller than the fewest replicas.
+
+    Nothing is said where Git leaves the count of a workload to an autoscaler elsewhere.
+    """
     wanted = field(budget.spec, "minAvailable")
     if wanted is None or wanted in _NEVER["minAvailable"]:
         return
     workloads = covered(budget, world)
-    fewest = sum(max(scale(workload, world).minimum, 1) for workload in workloads)
+    scales = [scale(workload, world) for workload in workloads]
+    fewest = sum(max(found.minimum, 1) for found in scales)
     kept = share(wanted, fewest)
-    if workloads and kept is not None and kept >= fewest:
+    known = scales and all(found.written for found in scales)
+    if known and kept is not None and kept >= fewest:
         names = ", ".join(f"{workload.kind} {workload.name!r}" for workload in workloads)
         yield budget.problem(
             ("spec", "minAvailable"),
