@@ -81,7 +81,7 @@ def route_host_set(route: Resource) -> Iterator[Problem]:
     id="route-backend-tls",
     title="A backend that serves TLS is spoken to in TLS",
     severity="warning",
-    rationale="Without a BackendTLSPolicy the gateway speaks plain HTTP to a port that expects TLS.",
+    rationale="Without a BackendTLSPolicy the gateway speaks plain HTTP to a TLS port.",
     references=[_BACKEND_TLS],
     kinds=[f"{GATEWAY}/HTTPRoute"],
     known_as=["polaris:httpRouteBackendTLSMissing"],
