@@ -14,13 +14,15 @@ from gitops_policy.config import ConfigError
 from gitops_policy.exits import CRASHED, INTERRUPTED, UNREADABLE
 from gitops_policy.manifests import ManifestError
 from gitops_policy.team_rules import RuleLoadError
+from gitops_policy.workers import seldom_collecting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
+        with seldom_collecting():
+            status: int = options.run(options)
     except (ManifestError, ConfigError, RuleLoadError) as error:
         say(error)
         return UNREADABLE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -26,6 +26,7 @@ class Knowledge:
     contract: Contract
     recorded: Mapping[str, tuple[RuleItem, ...]]
     scraped: tuple[Endpoint, ...]
+    _labels: dict[promql.Node, Labels] = field(default_factory=dict, compare=False)
 
     def metric(self, name: str) -> Metric | None:
         """Return the exported metric of this name."""
@@ -61,6 +62,13 @@ class Knowledge:
 
     def labels(self, selector: promql.Node, seen: frozenset[str] = frozenset()) -> Labels:
         """Return the labels of the series that a selector finds."""
+        if seen:
+            return self._of(selector, seen)
+        if selector not in self._labels:
+            self._labels[selector] = self._of(selector, seen)
+        return self._labels[selector]
+
+    def _of(self, selector: promql.Node, seen: frozenset[str]) -> Labels:
         name = promql.metric(selector)
         own = self._recorded(name, seen) or self._exported(name) or ANY
         wanted = matched(selector)

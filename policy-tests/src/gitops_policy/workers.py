@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -34,6 +35,17 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+@contextmanager
+def seldom_collecting() -> Iterator[None]:
+    """Look for garbage cycles seldom: a run makes few, and each look costs a walk over all."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def share(
     work: Callable[[Task], Result],
     tasks: Sequence[Task],
@@ -49,11 +61,13 @@ def share(
     if jobs < 2:
         return [work(task) for task in tasks]
     crew = _Crew(work, tasks, method)
+    gc.freeze()  # a collection in a child would copy every page of ours that it looks at
     try:
         crew.hire(jobs)
         return crew.answers()
     finally:
         crew.dismiss()
+        gc.unfreeze()
 
 
 def _context(method: str | None) -> BaseContext:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from zoneinfo import available_timezones
 
 from gitops_policy.cron import fault
 from gitops_policy.fields import Path, entries, field, text
@@ -41,7 +40,11 @@ def cron_schedule(resource: Resource) -> Iterator[Problem]:
             message = f"schedule {schedule!r} {reason}"
             yield resource.problem(path, message, "write it as minute hour day month weekday")
     zone = field(resource.spec, "timeZone")
-    if resource.group_kind == _CRON_JOB and zone is not None and not _is_zone(zone):
+    if (
+        resource.group_kind == _CRON_JOB
+        and zone is not None
+        and not _is_zone(zone if isinstance(zone, str) else "")
+    ):
         yield resource.problem(
             ("spec", "timeZone"), f"timeZone {zone!r} is no zone", "write it as Europe/Berlin"
         )
@@ -59,10 +62,12 @@ def _schedules(resource: Resource) -> Iterator[tuple[Path, str]]:
 
 
 @cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
-def _is_zone(zone: object) -> bool:
+def _is_zone(zone: str) -> bool:
     """Say whether a zone is one; where the machine knows none, it cannot say no."""
-    return isinstance(zone, str) and bool(zone) and (zone in _zones() or not _zones())
+    from zoneinfo import ZoneInfo, available_timezones
+
+    try:
+        ZoneInfo(zone)
+    except (LookupError, ValueError, OSError):
+        return bool(zone) and not available_timezones()
+    return bool(zone)
