@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gitops_policy.fields import mapping, text
+from gitops_policy.fields import Path, mapping, text
 from gitops_policy.kinds import POD_TEMPLATES
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import EVERY, rule
@@ -148,7 +148,7 @@ def name_label(resource: Resource, world: World) -> Iterator[Problem]:
 
 def _one_of(resource: Resource, world: World, labels: tuple[str, ...]) -> Iterator[Problem]:
     """Yield a problem for the workload, and one for its pods, if they carry none of the labels."""
-    places = {(): resource.content}
+    places: dict[Path, dict[str, Any]] = {(): resource.content}
     places |= {pod.path: pod.template for pod in world.templates_in(resource)}
     for path, content in places.items():
         given = mapping(content, "metadata", "labels")

@@ -18,7 +18,7 @@ _CLASS = "storage.k8s.io/StorageClass"
 
 
 def _claims(resource: Resource) -> Iterator[tuple[Path, dict[str, object]]]:
-    """Yield the claim that an object is, or those that a StatefulSet's pods get, with their path."""
+    """Yield the claim that an object is, or those of a StatefulSet's pods, with their path."""
     if resource.group_kind == _CLAIM:
         yield (), resource.content
     for i, claim in entries(resource.spec, "volumeClaimTemplates"):
