@@ -27,7 +27,11 @@ RULES = {
     "allowPrivilegeEscalation": {"privilege-escalation"},
     "appArmorProfile": {"apparmor-unconfined"},
     "capabilities_baseline": {"dangerous-capabilities"},
-    "capabilities_restricted": {"capabilities-drop-all", "dangerous-capabilities"},
+    "capabilities_restricted": {
+        "capabilities-drop-all",
+        "capabilities-add-bind-service",
+        "dangerous-capabilities",
+    },
     "hostNamespaces": {"host-ipc", "host-network", "host-pid"},
     "hostPathVolumes": {"host-path"},
     "hostPorts": {"host-port"},

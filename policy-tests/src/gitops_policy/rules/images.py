@@ -118,7 +118,8 @@ def _within(repository: str, registry: str) -> bool:
     references=[_IMAGES],
     kinds=PODS,
     known_as=(
-        "kubescape:C-0078 trivy:KSV-0125 kyverno:restrict-image-registries gatekeeper:allowedrepos"
+        "kubescape:C-0078 trivy:KSV-0125 kyverno:restrict-image-registries "
+        "gatekeeper:allowedrepos gatekeeper:allowedreposv2"
     ),
 )
 def image_registry(pod: Pod, world: World) -> Iterator[Problem]:

@@ -59,7 +59,7 @@ def host_ipc(pod: Pod) -> Iterator[Problem]:
     kinds=PODS,
     known_as=(
         "kube-linter:host-network polaris:hostNetworkSet checkov:CKV_K8S_19 "
-        "kubescape:C-0041 trivy:KSV-0009 datree:28 cis:5.2.5 "
+        "kubescape:C-0041 trivy:KSV-0009 datree:28 cis:5.2.5 gatekeeper:host-network-ports "
         "kyverno:disallow-host-namespaces gatekeeper:host-namespaces pss:baseline nsa"
     ),
 )

@@ -123,15 +123,32 @@ def run_as_root_user(pod: Pod, world: World) -> Iterator[Problem]:
     ),
 )
 def capabilities_drop_all(container: Container) -> Iterator[Problem]:
-    """`drop` holds ALL and `add` at most NET_BIND_SERVICE; Windows has no capabilities."""
-    if container.pod.windows:
-        return
-    if "ALL" not in sequence(container.security_context, "capabilities", "drop"):
+    """`drop` holds ALL; Windows has no capabilities."""
+    dropped = sequence(container.security_context, "capabilities", "drop")
+    if not container.pod.windows and "ALL" not in dropped:
         yield container.problem(
             ("securityContext", "capabilities", "drop"),
             "does not drop all capabilities",
             "set capabilities.drop: [ALL]",
         )
+
+
+@rule(
+    id="capabilities-add-bind-service",
+    title="No capability but NET_BIND_SERVICE is added",
+    severity="error",
+    rationale="A server may want a port below 1024; it needs nothing else of root.",
+    references=[RESTRICTED],
+    kinds=CONTAINERS,
+    known_as=(
+        "trivy:KSV-0106 kyverno:disallow-capabilities-strict gatekeeper:capabilities "
+        "pss:restricted cis:5.2.10"
+    ),
+)
+def capabilities_add_bind_service(container: Container) -> Iterator[Problem]:
+    """`add` holds at most NET_BIND_SERVICE; Windows has no capabilities."""
+    if container.pod.windows:
+        return
     for i, name in enumerate(sequence(container.security_context, "capabilities", "add")):
         if name != "NET_BIND_SERVICE":
             yield container.problem(

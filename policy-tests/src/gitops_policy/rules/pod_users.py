@@ -142,6 +142,24 @@ def root_group(pod: Pod) -> Iterator[Problem]:
             )
 
 
+@rule(
+    id="named-group",
+    title="Containers name the group they run as",
+    severity="info",
+    rationale="Who names none runs as the group of its image's user, often 0.",
+    references=[_CONTEXT],
+    kinds=CONTAINERS,
+    known_as="kyverno:require-non-root-groups",
+    default=False,
+)
+def named_group(container: Container) -> Iterator[Problem]:
+    """`runAsGroup` is set after inheritance; Windows has no groups."""
+    if not container.pod.windows and container.inherited("runAsGroup") is None:
+        yield container.problem(
+            ("securityContext", "runAsGroup"), "names no group", "set runAsGroup"
+        )
+
+
 def _is_zero(value: object) -> bool:
     return value == 0 and value is not False
 
