@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gitops_policy.durations import go_seconds
 from gitops_policy.fields import entries, field, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
-from gitops_policy.rules.routes import GATEWAY, backends
+from gitops_policy.request_limits import longest_request
 from gitops_policy.scaling import count
-from gitops_policy.selectors import served
 from gitops_policy.world import World
 
 _TERMINATION = "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination"
@@ -33,25 +31,26 @@ def shutdown_fits_grace_period(pod: Pod, world: World) -> Iterator[Problem]:
     if not pod.long_running:
         return
     grace = count(field(pod.spec, "terminationGracePeriodSeconds"), 30)
-    longest = _longest_request(pod, world)
+    longest = longest_request(pod, world)
     for container in pod.containers:
         if not container.long_running:
             continue
         drain = _drain(container, world.config.shutdown_settings)
         if not drain and not longest:
             continue
-        needed = _pre_stop(container) + max(drain, longest) + world.config.shutdown_margin
+        needed = pre_stop_seconds(container) + max(drain, longest) + world.config.shutdown_margin
         if needed > grace:
             yield pod.problem(
                 ("terminationGracePeriodSeconds",),
                 f"container {container.name!r} needs {needed:g} s to stop"
-                f" (preStop {_pre_stop(container):g}, drain {max(drain, longest):g},"
+                f" (preStop {pre_stop_seconds(container):g}, drain {max(drain, longest):g},"
                 f" margin {world.config.shutdown_margin}), it gets {grace}",
                 f"set terminationGracePeriodSeconds to {needed:g} or more",
             )
 
 
-def _pre_stop(container: Container) -> float:
+def pre_stop_seconds(container: Container) -> float:
+    """Return how long a preStop hook sleeps; 0 where it does not."""
     hook = mapping(container.spec, "lifecycle", "preStop")
     pause = field(hook, "sleep", "seconds")
     if isinstance(pause, int):
@@ -68,23 +67,6 @@ def _drain(container: Container, settings: tuple[str, ...]) -> float:
         if text(variable, "name") in settings
     )
     return sum(float(value) for value in values if re.fullmatch(r"\d+(\.\d+)?", value))
-
-
-def _longest_request(pod: Pod, world: World) -> float:
-    namespace = pod.resource.namespace
-    services = {
-        service.name
-        for service in world.index.of_kind("Service")
-        if service.namespace == namespace
-        and any(p is pod for p in served(world, namespace, service.spec))
-    }
-    longest = 0.0
-    for route in world.index.of_kind(f"{GATEWAY}/HTTPRoute"):
-        for path, backend in backends(route):
-            if route.namespace == namespace and text(backend, "name") in services:
-                limit = text(field(route.content, *path[:3]), "timeouts", "request")
-                longest = max(longest, go_seconds(limit) or 0)
-    return longest
 
 
 def _budget(probe: dict[str, object]) -> int:
