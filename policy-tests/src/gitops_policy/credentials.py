@@ -99,7 +99,6 @@ _ASSIGNMENT = re.compile(
 _JSON_PAIR = re.compile(r'"([A-Za-z_][\w.-]{0,80})"\s{0,5}:\s{0,5}"([^"\n]{1,500})"')
 _QUOTED = re.compile(r"""(["'])(.*)\1""")
 _NUMBER = re.compile(r"[\d.]{1,30}(?:ms|[smhd])?")
-_SENTENCE = 4
 
 
 def token(text: str) -> str:
@@ -136,7 +135,7 @@ def credential(name: str, value: str) -> str:
     found = token(value)
     if found:
         return f"a {found}"
-    if not names_a_secret(name) or not _literal(value) or len(value.split()) >= _SENTENCE:
+    if not names_a_secret(name) or not _literal(value):
         return ""
     words = [word.lower() for word in _WORDS.findall(name)]
     if _NUMBER.fullmatch(value) and not any(map(_PASSWORD.fullmatch, words)):
