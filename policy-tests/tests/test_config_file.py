@@ -131,3 +131,9 @@ def test_the_configuration_that_the_readme_shows_is_read(written) -> None:
     settings = read_config(written(shown))
     assert settings["severity"]["high-user-id"] == "off"
     assert settings["minimum_replicas"] == 3
+
+
+def test_this_repository_is_linted_without_a_path(monkeypatch, capsys) -> None:
+    monkeypatch.chdir(PACKAGE.parent)
+    assert cli.main(["lint", "--only", "image-digest", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["evaluated"]["image-digest"] > 0
