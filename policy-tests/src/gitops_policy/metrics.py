@@ -116,7 +116,7 @@ def _read(own: tuple[Path, ...]) -> Contract:
             families.add(content, own=False)
             prefixes += map(str, sequence(content, "prefixes"))
     for path in own:
-        content = _READERS[path.suffix](path)
+        content, _ = _content(path)
         families.add(content, own=True)
         prefixes += map(str, sequence(content, "prefixes"))
     return Contract(families, tuple(prefixes) or ("\0",), tuple(families.own))
@@ -210,15 +210,15 @@ _READERS = {
 }
 
 
+def _content(path: Path) -> tuple[object, str]:
+    """Return what a file says; or nothing, and why it cannot be read."""
+    try:
+        content = _READERS.get(path.suffix, _yaml)(path)
+    except (OSError, ManifestError, ValueError) as error:
+        return {}, str(error)
+    return content, "" if mapping(content, "metrics") else "it has no `metrics`"
+
+
 def unreadable(world: World) -> list[tuple[Path, str]]:
     """Return the contract files that cannot be read, with the reason."""
-    flaws = []
-    for path in own_files(world):
-        try:
-            content = _READERS.get(path.suffix, _yaml)(path)
-        except (OSError, ManifestError, ValueError) as error:
-            flaws.append((path, str(error)))
-        else:
-            if not mapping(content, "metrics"):
-                flaws.append((path, "it has no `metrics`"))
-    return flaws
+    return [(path, reason) for path in own_files(world) if (reason := _content(path)[1])]
