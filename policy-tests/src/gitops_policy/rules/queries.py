@@ -125,8 +125,10 @@ def latency_threshold_is_edge(resource: Resource, world: World) -> Iterator[Prob
     for query in expressions(resource):
         for name, value in [*_bucket_edges(query.tree), *_quantile_thresholds(query.tree)]:
             exported = series.metric(name)
-            edges = exported.edges if exported and exported.edges else None
-            edges = edges or world.config.histogram_edges.get(name.removesuffix("_bucket"))
+            edges = exported.edges if exported else ()
+            edges = edges or tuple(
+                world.config.histogram_edges.get(name.removesuffix("_bucket"), ())
+            )
             if edges and value not in edges and not isnan(value):
                 yield resource.problem(
                     query.path,
