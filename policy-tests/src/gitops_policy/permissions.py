@@ -72,7 +72,12 @@ def built_in(resource: Resource) -> bool:
     """Say whether a Role or binding is one that Kubernetes itself installs."""
     cluster_role = resource.kind == "ClusterRole" and resource.name in _DEFAULTS
     binding = resource.kind == "ClusterRoleBinding" and resource.name == "cluster-admin"
-    return cluster_role or binding or resource.name.startswith("system:")
+    return cluster_role or binding or of_the_system(resource)
+
+
+def of_the_system(resource: Resource) -> bool:
+    """Say whether a Role or binding has the prefix that Kubernetes keeps to itself."""
+    return resource.name.startswith("system:")
 
 
 def default_binding(binding: Resource) -> bool:

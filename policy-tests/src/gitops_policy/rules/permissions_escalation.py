@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitops_policy.model import Problem, Resource
-from gitops_policy.permissions import CHANGES, GOOD_PRACTICES, RBAC, ROLES, Access, built_in, grants
+from gitops_policy.permissions import (
+    CHANGES,
+    GOOD_PRACTICES,
+    RBAC,
+    ROLES,
+    Access,
+    grants,
+    of_the_system,
+)
 from gitops_policy.registry import rule
 
 _ESCALATE = GOOD_PRACTICES + "#escalate-verb"
@@ -54,7 +62,7 @@ _TOKENS = Access(("",), ("serviceaccounts/token",), ("create",))
 )
 def no_role_escalation(role: Resource) -> Iterator[Problem]:
     """No rule allows `bind` or `escalate`, unless it names the Roles."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(
             role, _ROLE_ESCALATION, "bind or escalate Roles", "name the Roles in resourceNames"
         )
@@ -74,7 +82,7 @@ def no_role_escalation(role: Resource) -> Iterator[Problem]:
 )
 def no_impersonation(role: Resource) -> Iterator[Problem]:
     """No rule allows `impersonate`, unless it names whom."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(
             role, _IMPERSONATION, "act as somebody else", "name whom in resourceNames"
         )
@@ -91,7 +99,7 @@ def no_impersonation(role: Resource) -> Iterator[Problem]:
 )
 def no_role_binding_changes(role: Resource) -> Iterator[Problem]:
     """No rule allows to write Roles and bindings."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(role, _BINDING_CHANGES, "change Roles or bindings", "let Git change them")
 
 
@@ -106,7 +114,7 @@ def no_role_binding_changes(role: Resource) -> Iterator[Problem]:
 )
 def no_binding_of_any_role(role: Resource) -> Iterator[Problem]:
     """A Role that may create bindings may bind named Roles only."""
-    if built_in(role) or not any(grants(role, _BINDING_CREATION, "", "", named=True)):
+    if of_the_system(role) or not any(grants(role, _BINDING_CREATION, "", "", named=True)):
         return
     yield from grants(
         role, _BIND, "bind any Role with the bindings it may create", "name the Roles"
@@ -127,7 +135,7 @@ def no_binding_of_any_role(role: Resource) -> Iterator[Problem]:
 )
 def no_webhook_changes(role: Resource) -> Iterator[Problem]:
     """No rule allows to write webhook configurations, unless it names them."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(
             role, _WEBHOOKS, "change admission webhooks", "name them in resourceNames"
         )
@@ -146,7 +154,7 @@ def no_webhook_changes(role: Resource) -> Iterator[Problem]:
 )
 def no_certificate_approval(role: Resource) -> Iterator[Problem]:
     """No rule allows to update the approval of requests, or to approve for any signer."""
-    if not built_in(role):
+    if not of_the_system(role):
         fix = "name the signers in resourceNames"
         yield from grants(role, _APPROVAL, "approve certificates", fix)
         yield from grants(role, _SIGNERS, "approve certificates of any signer", fix)
@@ -163,7 +171,7 @@ def no_certificate_approval(role: Resource) -> Iterator[Problem]:
 )
 def no_persistent_volume_creation(role: Resource) -> Iterator[Problem]:
     """No rule allows to create PersistentVolumes."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(
             role, _VOLUMES, "create PersistentVolumes", "use PersistentVolumeClaims", named=True
         )
@@ -180,5 +188,5 @@ def no_persistent_volume_creation(role: Resource) -> Iterator[Problem]:
 )
 def no_token_creation(role: Resource) -> Iterator[Problem]:
     """No rule allows to create serviceaccounts/token, unless it names the accounts."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(role, _TOKENS, "create tokens of any account", "add resourceNames")

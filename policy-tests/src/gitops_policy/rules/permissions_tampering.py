@@ -7,7 +7,15 @@ from typing import Any
 
 from gitops_policy.fields import entries, sequence
 from gitops_policy.model import Problem, Resource
-from gitops_policy.permissions import CHANGES, GOOD_PRACTICES, RBAC, ROLES, Access, built_in, grants
+from gitops_policy.permissions import (
+    CHANGES,
+    GOOD_PRACTICES,
+    RBAC,
+    ROLES,
+    Access,
+    grants,
+    of_the_system,
+)
 from gitops_policy.registry import rule
 
 _WRITES = ("create", "update", "patch")
@@ -60,7 +68,7 @@ _AGGREGATES = "rbac.authorization.k8s.io/aggregate-to-"
 )
 def no_service_status_changes(role: Resource) -> Iterator[Problem]:
     """No rule allows to update services/status."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(role, _STATUS, "forge addresses of Services", "remove services/status")
 
 
@@ -75,7 +83,7 @@ def no_service_status_changes(role: Resource) -> Iterator[Problem]:
 )
 def no_endpoint_changes(role: Resource) -> Iterator[Problem]:
     """No rule allows to write Endpoints and EndpointSlices."""
-    if not role.name.startswith("system:") or role.name == "system:aggregate-to-edit":
+    if not of_the_system(role) or role.name == "system:aggregate-to-edit":
         yield from grants(role, _ENDPOINTS, "lead Services elsewhere", "select pods by labels")
 
 
@@ -105,7 +113,7 @@ def no_network_changes(role: Resource) -> Iterator[Problem]:
 )
 def no_event_deletion(role: Resource) -> Iterator[Problem]:
     """No rule allows to delete Events."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(role, _EVENTS, "delete events", "remove the verb: events expire")
 
 
@@ -185,7 +193,7 @@ def no_workload_deletion(role: Resource) -> Iterator[Problem]:
 )
 def no_aggregation_to_defaults(role: Resource) -> Iterator[Problem]:
     """A ClusterRole with wildcards, Secrets or Roles carries no label `aggregate-to-*`."""
-    if built_in(role):
+    if of_the_system(role):
         return
     wide = any(_wide(item) for _, item in entries(role.content, "rules"))
     for key, value in role.labels.items():

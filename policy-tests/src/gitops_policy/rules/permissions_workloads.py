@@ -16,6 +16,7 @@ from gitops_policy.permissions import (
     built_in,
     grants,
     narrowed,
+    of_the_system,
     rules_of,
 )
 from gitops_policy.registry import rule
@@ -159,7 +160,7 @@ def no_binding_to_pod_exec(binding: Resource, world: World) -> Iterator[Problem]
 )
 def no_pod_port_forward(role: Resource) -> Iterator[Problem]:
     """No rule allows pods/portforward."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(role, _PORT_FORWARD, "forward ports of pods", "remove pods/portforward")
 
 
@@ -177,5 +178,5 @@ def no_pod_port_forward(role: Resource) -> Iterator[Problem]:
 )
 def no_node_proxy(role: Resource) -> Iterator[Problem]:
     """No rule allows nodes/proxy."""
-    if not built_in(role):
+    if not of_the_system(role):
         yield from grants(role, _NODE_PROXY, "call the kubelet", "use nodes/metrics or nodes/stats")
