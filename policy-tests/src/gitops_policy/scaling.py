@@ -50,6 +50,11 @@ def target(autoscaler: Resource) -> tuple[str, str]:
     return (f"{group}/{kind}" if group else kind), text(reference, "name")
 
 
+def minimum_field(autoscaler: Resource) -> str:
+    """Return the field of an autoscaler's spec that holds its minimum."""
+    return "minReplicaCount" if autoscaler.group_kind == SCALED_OBJECT else "minReplicas"
+
+
 def bounds(autoscaler: Resource) -> tuple[int, int]:
     """Return an autoscaler's minimum and maximum with the defaults of its kind."""
     if autoscaler.group_kind == SCALED_OBJECT:

@@ -1,4 +1,4 @@
-"""Replicas and autoscalers: enough pods, one owner of the count."""
+"""Autoscalers: a target that exists, room to scale, one owner of the count."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from gitops_policy.scaling import (
     SCALED_OBJECT,
     autoscalers,
     bounds,
-    count,
-    runs_elsewhere,
+    minimum_field,
     target,
 )
 from gitops_policy.selectors import services_of
@@ -23,71 +22,6 @@ from gitops_policy.world import World
 
 _HPA_DOCS = "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/"
 _ROLLOUT_HPA = "https://argoproj.github.io/argo-rollouts/features/hpa-support/"
-
-
-def _minimum_field(autoscaler: Resource) -> str:
-    return "minReplicaCount" if autoscaler.group_kind == SCALED_OBJECT else "minReplicas"
-
-
-@rule(
-    id="minimum-replicas",
-    title="A workload without autoscaler runs several replicas",
-    severity="warning",
-    rationale="One replica is an outage at every node drain.",
-    references=["https://kubernetes.io/docs/concepts/workloads/pods/disruptions/"],
-    kinds=[*SCALABLE, "postgresql.cnpg.io/Cluster"],
-    known_as=[
-        "kube-score:deployment-replicas",
-        "polaris:deploymentMissingReplicas",
-        "datree:16",
-        "kyverno:require-deployments-have-multiple-replicas",
-        "gatekeeper:replicalimits",
-        "gatekeeper:k8sreplicalimits",
-    ],
-)
-def minimum_replicas(workload: Resource, world: World) -> Iterator[Problem]:
-    """`replicas` reaches the configured minimum; dev is exempt, production is an error."""
-    if world.environment == "dev" or _counted_elsewhere(workload, world):
-        return
-    name = "instances" if workload.kind == "Cluster" else "replicas"
-    replicas, wanted = count(field(workload.spec, name), 1), world.config.minimum_replicas
-    if replicas < wanted:
-        yield workload.problem(
-            ("spec", name),
-            f"{replicas} of at least {wanted} replicas",
-            f"set {name} to {wanted} or more, or add an autoscaler",
-            severity=Severity.error if world.environment == "production" else None,
-        )
-
-
-def _counted_elsewhere(workload: Resource, world: World) -> bool:
-    return bool(autoscalers(workload, world)) or runs_elsewhere(workload, world)
-
-
-@rule(
-    id="three-replicas",
-    title="A workload or autoscaler keeps three replicas",
-    severity="info",
-    rationale=(
-        "With three, one may be drained while another fails; kube-linter asks for it, this suite"
-        " asks for `minimum_replicas`."
-    ),
-    references=["https://kubernetes.io/docs/concepts/workloads/pods/disruptions/"],
-    kinds=[*SCALABLE, HPA, SCALED_OBJECT],
-    known_as=["kube-linter:minimum-three-replicas", "kube-linter:hpa-minimum-three-replicas"],
-    default=False,
-)
-def three_replicas(resource: Resource, world: World) -> Iterator[Problem]:
-    """`replicas`, or the autoscaler's minimum, is at least 3."""
-    scales = resource.group_kind in (HPA, SCALED_OBJECT)
-    if not scales and _counted_elsewhere(resource, world):
-        return
-    name = _minimum_field(resource) if scales else "replicas"
-    found = bounds(resource)[0] if scales else count(field(resource.spec, name), 1)
-    if found < 3:
-        yield resource.problem(
-            ("spec", name), f"{found} of at least 3 replicas", f"set {name} to 3 or more"
-        )
 
 
 @rule(
@@ -111,9 +45,9 @@ def hpa_minimum_replicas(autoscaler: Resource, world: World) -> Iterator[Problem
     if world.environment != "dev" and low < wanted:
         worker = low == 0 and not _serves(autoscaler, world)
         yield autoscaler.problem(
-            ("spec", _minimum_field(autoscaler)),
+            ("spec", minimum_field(autoscaler)),
             f"the minimum is {low}, at least {wanted} are wanted",
-            f"set {_minimum_field(autoscaler)} to {wanted} or more",
+            f"set {minimum_field(autoscaler)} to {wanted} or more",
             severity=Severity.info if worker else None,
         )
 
@@ -143,7 +77,7 @@ def hpa_maximum_above_minimum(autoscaler: Resource) -> Iterator[Problem]:
     """The maximum is larger than the minimum."""
     low, high = bounds(autoscaler)
     if high <= low:
-        name = _minimum_field(autoscaler).replace("min", "max")
+        name = minimum_field(autoscaler).replace("min", "max")
         yield autoscaler.problem(
             ("spec", name), f"the maximum {high} is not above the minimum {low}", f"raise {name}"
         )
@@ -160,6 +94,7 @@ def hpa_maximum_above_minimum(autoscaler: Resource) -> Iterator[Problem]:
         "kube-linter:dangling-horizontalpodautoscaler",
         "kube-score:horizontalpodautoscaler-has-target",
         "kubescape:C-0300",
+        "gatekeeper:enforceScaleTargetRef",
         "gatekeeper:horizontalpodautoscaler",
         "gatekeeper:k8shorizontalpodautoscaler",
     ],

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitops_policy.fields import Path, entries, mapping, text
+from gitops_policy.findings import Severity
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
 from gitops_policy.world import World
@@ -103,17 +104,15 @@ def ingress_backend_exists(ingress: Resource, world: World) -> Iterator[Problem]
     references=[_DOCS + "#ingress-rules"],
     kinds=INGRESS,
     known_as=[
-        "datree:6",
         "kyverno:disallow-empty-ingress-host",
-        "kyverno:restrict-ingress-wildcard",
         "gatekeeper:block-wildcard-ingress",
         "gatekeeper:k8sblockwildcardingress",
     ],
 )
 def ingress_host_set(ingress: Resource) -> Iterator[Problem]:
-    """No rule has an empty host or `*`."""
+    """No rule has an empty host."""
     for i, item in entries(ingress.spec, "rules"):
-        if text(item, "host") in ("", "*"):
+        if not text(item, "host"):
             yield ingress.problem(
                 ("spec", "rules", i, "host"), "the rule matches every host", "name the host"
             )
@@ -127,18 +126,22 @@ def ingress_host_set(ingress: Resource) -> Iterator[Problem]:
     references=[_DOCS + "#hostname-wildcards"],
     kinds=INGRESS,
     known_as=[
+        "datree:6",
         "kyverno:restrict-ingress-wildcard",
         "gatekeeper:block-wildcard-ingress",
         "gatekeeper:k8sblockwildcardingress",
     ],
 )
 def ingress_host_no_wildcard(ingress: Resource) -> Iterator[Problem]:
-    """No host begins with `*.`."""
+    """No host holds a `*`; one that is `*` alone, every host, is an error."""
     for i, item in entries(ingress.spec, "rules"):
         host = text(item, "host")
-        if "*" in host and host != "*":
+        if "*" in host:
             yield ingress.problem(
-                ("spec", "rules", i, "host"), f"{host} is a wildcard", "name each host"
+                ("spec", "rules", i, "host"),
+                f"{host} is a wildcard",
+                "name each host",
+                severity=Severity.error if host == "*" else None,
             )
 
 
