@@ -181,6 +181,22 @@ def image_pull_policy(container: Container) -> Iterator[Problem]:
 
 
 @rule(
+    id="image-pull-never",
+    title="No image must be on the node already",
+    severity="warning",
+    rationale="With imagePullPolicy Never a pod starts only where somebody loaded the image.",
+    references=[_PULL],
+    kinds=CONTAINERS,
+)
+def image_pull_never(container: Container) -> Iterator[Problem]:
+    """imagePullPolicy is not Never."""
+    if container.spec.get("imagePullPolicy") == "Never":
+        yield container.problem(
+            ("imagePullPolicy",), "is never pulled: a new node cannot start it", "use IfNotPresent"
+        )
+
+
+@rule(
     id="image-pull-policy-always",
     title="Whatever has no digest is pulled at each start",
     severity="info",

@@ -216,14 +216,27 @@ def probe_command(container: Container, world: World) -> Iterator[Problem]:
     allowed = world.config.probe_commands
     for probe in PROBES if allowed else ("livenessProbe",):
         command = sequence(container.spec, probe, "exec", "command")
-        programs = _programs([word for word in command if isinstance(word, str)])
-        poor = [p for p in programs if (p not in allowed if allowed else p in _POOR_PROGRAMS)]
+        words = [word for word in command if isinstance(word, str)]
+        if allowed:
+            poor = [program for program in _programs(words) if program not in allowed]
+        else:
+            poor = [w for w in (*_programs(words), *_mentioned(words)) if w in _POOR_PROGRAMS]
         if poor:
             yield container.problem(
                 (probe, "exec", "command"),
                 f"{probe} runs {', '.join(dict.fromkeys(poor))}",
                 f"run {' or '.join(allowed)}" if allowed else "ask the server over HTTP or gRPC",
             )
+
+
+def _mentioned(command: list[str]) -> list[str]:
+    """Return the bare words of a command line, without the values of its flags."""
+    own = [
+        part
+        for before, part in zip(["", *command], command, strict=False)
+        if not (before.startswith("-") and part.isalnum())
+    ]
+    return [word for part in own for word in re.split(r"[\s|&;()`$\"']+", part)]
 
 
 def _programs(command: list[str]) -> list[str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from gitops_policy.fields import entries, field, mapping
+from gitops_policy.fields import field, mapping
 from gitops_policy.findings import Severity
 from gitops_policy.gpus import uses_gpu
 from gitops_policy.model import Problem
-from gitops_policy.pods import Container, Pod
+from gitops_policy.pods import Container
 from gitops_policy.quantities import quantity
-from gitops_policy.registry import CONTAINERS, PODS, rule
+from gitops_policy.registry import CONTAINERS, rule
 from gitops_policy.rules.quotas import container_limits
 from gitops_policy.world import World
 
@@ -20,12 +19,12 @@ _DEFAULTS = "https://kubernetes.io/docs/concepts/policy/limit-range/"
 _QOS = "https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/"
 
 
-def _missing(container: Container, world: World, part: str, name: str) -> Iterator[Problem]:
+def missing(container: Container, world: World, part: str, name: str) -> Iterator[Problem]:
     """Yield a problem unless the container or its pod sets this request or limit above 0.
 
     Where Kubernetes fills it in it is only said: a request from the limit, both from a LimitRange.
     """
-    if container.group == "ephemeralContainers" or _set(container, part, name):
+    if container.group == "ephemeralContainers" or is_set(container, part, name):
         return
     default = _filled_in(container, world, part, name)
     yield container.problem(
@@ -38,14 +37,15 @@ def _missing(container: Container, world: World, part: str, name: str) -> Iterat
     )
 
 
-def _set(container: Container, part: str, name: str) -> bool:
+def is_set(container: Container, part: str, name: str) -> bool:
+    """Say whether the container or its pod sets this request or limit above 0."""
     own = field(container.spec, "resources", part, name)
     shared = field(container.pod.spec, "resources", part, name)
     return (quantity(own if own is not None else shared) or 0) > 0
 
 
 def _filled_in(container: Container, world: World, part: str, name: str) -> str:
-    if part == "requests" and _set(container, "limits", name):
+    if part == "requests" and is_set(container, "limits", name):
         return "the limit's"
     item = container_limits(world, container.resource.namespace)
     keys = ("defaultRequest", "default") if part == "requests" else ("default",)
@@ -69,7 +69,7 @@ def _filled_in(container: Container, world: World, part: str, name: str) -> str:
 )
 def cpu_request(container: Container, world: World) -> Iterator[Problem]:
     """`resources.requests.cpu` is set, on the container or its pod."""
-    yield from _missing(container, world, "requests", "cpu")
+    yield from missing(container, world, "requests", "cpu")
 
 
 @rule(
@@ -88,7 +88,7 @@ def cpu_request(container: Container, world: World) -> Iterator[Problem]:
 )
 def memory_request(container: Container, world: World) -> Iterator[Problem]:
     """`resources.requests.memory` is set, on the container or its pod."""
-    yield from _missing(container, world, "requests", "memory")
+    yield from missing(container, world, "requests", "memory")
 
 
 @rule(
@@ -106,7 +106,7 @@ def memory_request(container: Container, world: World) -> Iterator[Problem]:
 )
 def memory_limit(container: Container, world: World) -> Iterator[Problem]:
     """`resources.limits.memory` is set, on the container or its pod."""
-    yield from _missing(container, world, "limits", "memory")
+    yield from missing(container, world, "limits", "memory")
 
 
 @rule(
@@ -119,13 +119,13 @@ def memory_limit(container: Container, world: World) -> Iterator[Problem]:
     known_as=(
         "kube-score:container-resources polaris:cpuLimitsMissing checkov:CKV_K8S_11 "
         "kubescape:C-0270 kubescape:C-0050 trivy:KSV-0011 datree:5 kyverno:require-cpu-limits "
-        "gatekeeper:containerlimits nsa"
+        "nsa"
     ),
     default=False,
 )
 def cpu_limit(container: Container, world: World) -> Iterator[Problem]:
     """`resources.limits.cpu` is set, on the container or its pod."""
-    yield from _missing(container, world, "limits", "cpu")
+    yield from missing(container, world, "limits", "cpu")
 
 
 @rule(
@@ -148,7 +148,7 @@ def no_cpu_limit(container: Container, world: World) -> Iterator[Problem]:
         )
 
 
-def _unequal(container: Container, name: str) -> Iterator[Problem]:
+def unequal(container: Container, name: str) -> Iterator[Problem]:
     """Yield a problem where the request is not the limit; Kubernetes copies an absent request."""
     if container.group == "ephemeralContainers":
         return
@@ -183,7 +183,7 @@ def _unequal(container: Container, name: str) -> Iterator[Problem]:
 )
 def memory_request_equals_limit(container: Container) -> Iterator[Problem]:
     """A request is the limit; an error in pods with a GPU."""
-    yield from _unequal(container, "memory")
+    yield from unequal(container, "memory")
 
 
 @rule(
@@ -201,7 +201,7 @@ def memory_request_equals_limit(container: Container) -> Iterator[Problem]:
 )
 def cpu_request_equals_limit(container: Container) -> Iterator[Problem]:
     """A request is the limit."""
-    yield from _unequal(container, "cpu")
+    yield from unequal(container, "cpu")
 
 
 @rule(
@@ -219,76 +219,7 @@ def guaranteed_qos(container: Container) -> Iterator[Problem]:
     if container.group == "ephemeralContainers":
         return
     for name in ("cpu", "memory"):
-        if not _set(container, "limits", name):
+        if not is_set(container, "limits", name):
             yield container.problem(
                 ("resources", "limits", name), f"has no {name} limit", "limit it to the request"
             )
-
-
-@rule(
-    id="ephemeral-storage",
-    title="Containers request and limit ephemeral storage",
-    severity="warning",
-    rationale="Logs and scratch files fill the node's disk, and then every pod is evicted.",
-    references=[_RESOURCES],
-    kinds=CONTAINERS,
-    known_as=(
-        "kube-score:container-ephemeral-storage-request-and-limit gatekeeper:ephemeralstoragelimit"
-    ),
-)
-def ephemeral_storage(container: Container, world: World) -> Iterator[Problem]:
-    """Request and limit of ephemeral-storage are set."""
-    for part in ("requests", "limits"):
-        yield from _missing(container, world, part, "ephemeral-storage")
-
-
-@rule(
-    id="ephemeral-storage-request-equals-limit",
-    title="Ephemeral storage requests equal their limits",
-    severity="info",
-    rationale="What is used above the request was promised to nobody: the node evicts for it.",
-    references=[_RESOURCES],
-    kinds=CONTAINERS,
-    known_as="kube-score:container-ephemeral-storage-request-equals-limit",
-    default=False,
-)
-def ephemeral_storage_request_equals_limit(container: Container) -> Iterator[Problem]:
-    """Where both are set they are equal."""
-    if field(container.spec, "resources", "limits", "ephemeral-storage") is not None:
-        yield from _unequal(container, "ephemeral-storage")
-
-
-@rule(
-    id="empty-dir-size-limit",
-    title="Every emptyDir has a bound",
-    severity="warning",
-    rationale="An emptyDir without limit takes the node's disk, or its memory.",
-    references=["https://kubernetes.io/docs/concepts/storage/volumes/#emptydir"],
-    kinds=PODS,
-    known_as="kyverno:require-emptydir-requests-limits kyverno:add-emptydir-sizelimit",
-)
-def empty_dir_size_limit(pod: Pod) -> Iterator[Problem]:
-    """`emptyDir.sizeLimit` is set, or what mounts it from disk limits ephemeral-storage."""
-    for i, volume in pod.volumes:
-        directory = volume.get("emptyDir")
-        bounded = quantity(field(directory, "sizeLimit")) is not None
-        if directory is not None and not bounded and not _bounded_by_mounts(pod, volume):
-            yield pod.problem(
-                ("volumes", i, "emptyDir", "sizeLimit"),
-                f"emptyDir {volume.get('name')!r} has no sizeLimit",
-                "set emptyDir.sizeLimit",
-            )
-
-
-def _bounded_by_mounts(pod: Pod, volume: Mapping[str, Any]) -> bool:
-    name = volume.get("name")
-    mounting = [
-        container
-        for container in pod.containers
-        if any(mount.get("name") == name for _, mount in entries(container.spec, "volumeMounts"))
-    ]
-    on_disk = field(volume, "emptyDir", "medium") in (None, "")
-    parts = ("requests", "limits")
-    return bool(mounting and on_disk) and all(
-        _set(container, part, "ephemeral-storage") for container in mounting for part in parts
-    )
