@@ -1,6 +1,7 @@
 """The command says what is wrong, where, and with which exit status."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -242,7 +243,9 @@ def test_the_rules_can_be_listed_as_often_as_one_likes() -> None:
 
 def test_an_unknown_kubernetes_version_is_misuse(manifest, capsys) -> None:
     run(manifest(GOOD), "--kubernetes-version", "9.9", code=2)
-    assert "no schemas of Kubernetes '9.9'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "no schemas of Kubernetes '9.9'; known: " in error
+    assert "1.35, 1.36" in error
 
 
 def test_two_builds_of_the_same_name_are_both_shown(manifest, capsys) -> None:
@@ -474,3 +477,10 @@ def test_a_helm_chart_is_one_error_that_says_what_to_do(manifest, capsys) -> Non
     error = capsys.readouterr().err
     assert "web/Chart.yaml: is a Helm chart, which is not rendered" in error
     assert error.count("\n") == 1
+
+
+def test_the_version_is_shown(capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert re.fullmatch(r"gitops-policy \d+\.\d+\.\d+\n", capsys.readouterr().out)

@@ -126,6 +126,15 @@ def is_known_version(version: str) -> bool:
     return _packaged(version) is not None
 
 
+def known_versions() -> list[str]:
+    """Return the Kubernetes versions whose schemas there are, oldest first."""
+    spec = find_spec("kubernetes_validate")
+    places = spec.submodule_search_locations if spec else None
+    folder = Path(places[0]) / "kubernetes-json-schema" if places else Path()
+    found = {m[1] for f in folder.glob("v*") if (m := re.match(r"v(\d+\.\d+)\.", f.name))}
+    return sorted(found, key=lambda version: int(version.partition(".")[2]))
+
+
 def _packaged(version: str) -> Path | None:
     spec = find_spec("kubernetes_validate")
     places = spec.submodule_search_locations if spec else None

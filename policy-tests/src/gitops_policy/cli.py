@@ -14,6 +14,7 @@ from gitops_policy.config import ConfigError
 from gitops_policy.exits import CRASHED, INTERRUPTED, UNREADABLE
 from gitops_policy.manifests import ManifestError
 from gitops_policy.team_rules import RuleLoadError
+from gitops_policy.version import installed_version
 from gitops_policy.workers import seldom_collecting
 
 
@@ -47,10 +48,20 @@ def _parser() -> argparse.ArgumentParser:
         description="Checks Argo and Kustomize repositories on their rendered manifests.",
         epilog="exit status: 0 clean; 1 findings; 2 misuse or unreadable input; 3 a rule crashed",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in (lint, diff, explain, rules, test, schema):
         command.add_parser(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for, not at each start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the version and exit."""
+        print(f"gitops-policy {installed_version()}")
+        parser.exit()
 
 
 if __name__ == "__main__":

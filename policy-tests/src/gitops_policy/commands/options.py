@@ -35,10 +35,13 @@ def config_from(options: argparse.Namespace, paths: Iterable[str]) -> Config:
     """
     settings = {**_from_file(options.config, paths), **_from_options(options)}
     config = Config(**settings)
-    from gitops_policy.catalogue import is_known_version
+    from gitops_policy.catalogue import is_known_version, known_versions
 
     if not is_known_version(config.kubernetes_version):
-        raise ConfigError(f"no schemas of Kubernetes {config.kubernetes_version!r}")
+        raise ConfigError(
+            f"kubernetes_version: no schemas of Kubernetes {config.kubernetes_version!r}; "
+            f"known: {', '.join(known_versions())}"
+        )
     if config.exemptions and not config.exemptions.is_file():
         raise ConfigError(f"exemptions: no such file: {config.exemptions}")
     if config.schemas and not config.schemas.is_dir():

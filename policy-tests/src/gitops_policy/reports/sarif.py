@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from gitops_policy.findings import Exempted, Finding, Origin, RuleError, Severity
@@ -16,6 +15,7 @@ from gitops_policy.registry import Rule
 from gitops_policy.reports.json_report import array
 from gitops_policy.reports.locations import repository_file, uri
 from gitops_policy.reports.outcome import Outcome
+from gitops_policy.version import installed_version
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -42,11 +42,8 @@ def sarif(outcome: Outcome) -> str:
 
 
 def _driver(rules: list[Rule]) -> dict[str, Any]:
-    try:
-        found = version("gitops-policy")
-    except PackageNotFoundError:
-        found = "0"
-    return {"name": "gitops-policy", "version": found, "rules": [_rule(rule) for rule in rules]}
+    described = [_rule(rule) for rule in rules]
+    return {"name": "gitops-policy", "version": installed_version(), "rules": described}
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
