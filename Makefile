@@ -42,6 +42,12 @@ format: $(READY) ## Format the Python code and apply safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: bench
+bench: $(READY) .venvs/checkov/.ready ## Measure the policy suite beside other linters
+	@$(BIN)/python tools/install.py kustomize schemas kube-score
+	@$(BIN)/python -m compileall -q policy-tests/src
+	@$(BIN)/python policy-tests/bench $(BENCH_ARGS)
+
 .PHONY: image-test
 image-test: ## Build the service's image without a registry and try it (root, buildah, debootstrap)
 	@service/image-test.sh
@@ -61,7 +67,7 @@ lock: $(READY) ## Lock the Python dependencies again, with hashes
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .tools build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venvs .tools build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): requirements/all.txt $(PACKAGES:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.x")'
@@ -69,4 +75,12 @@ $(READY): requirements/all.txt $(PACKAGES:%=%/pyproject.toml)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=--editable ./%)
+	@$(BIN)/python -m compileall -q $(PACKAGES:%=%/src)
+	@touch $@
+
+# The packages of a peer that a benchmark runs beside ours, apart from the product's own.
+.venvs/%/.ready: requirements/%.txt
+	@echo "venv: installing $$(grep -c '==' $<) locked packages of $* ..." >&2
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
