@@ -90,7 +90,8 @@ def _build(path: Path) -> Build:
         return build_files([path])
     if is_kustomization(path):
         return build_kustomization(path)
-    own = next((p for p in (path / "overlay",) if is_kustomization(p)), None)
+    candidates = [path / "overlay", *sorted(path.glob("overlays/production/*"))]
+    own = next((p for p in candidates if is_kustomization(p)), None)
     if own:
         return build_kustomization(own)
     build, failures = build_folder(manifest_files(path))

@@ -109,6 +109,9 @@ class Config:
     checked_out: Annotated[
         tuple[str, ...], "The names of the revision that is linted; unset: those of HEAD."
     ] = ()
+    environment_objects: Annotated[
+        tuple[str, ...], "The objects that one environment has alone, as Kind/name."
+    ] = ()
     certificate_hours: Annotated[int, "The longest that a certificate may be valid."] = 2400
     certificate_issuers: Annotated[
         Mapping[str, str], "The ClusterIssuer for DNS names, as *.corp.example.com: corp."
