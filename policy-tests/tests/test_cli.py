@@ -1,6 +1,7 @@
 """The command says what is wrong, where, and with which exit status."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -484,3 +485,17 @@ def test_the_version_is_shown(capsys) -> None:
         cli.main(["--version"])
     assert caught.value.code == 0
     assert re.fullmatch(r"gitops-policy \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "github"])
+def test_a_terminal_that_knows_ascii_only_gets_the_report_too(form: str, manifest) -> None:
+    path = manifest(BAD.replace("name: a\n      image", "name: \u00fc\n      image"))
+    done = subprocess.run(
+        [sys.executable, "-m", "gitops_policy.cli", "lint", path, *ONLY, "--format", form],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "privileged-container" in done.stdout

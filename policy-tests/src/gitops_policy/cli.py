@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from gitops_policy.commands import diff, explain, lint, rules, schema, test
-from gitops_policy.commands.streams import say
+from gitops_policy.commands.streams import never_refuse, say
 from gitops_policy.config import ConfigError
 from gitops_policy.exits import CRASHED, INTERRUPTED, UNREADABLE
 from gitops_policy.manifests import ManifestError
@@ -21,6 +21,7 @@ from gitops_policy.workers import seldom_collecting
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
+    never_refuse()
     try:
         with seldom_collecting():
             status: int = options.run(options)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +20,13 @@ _FIRST, _EVERY = 1.0, 1.0
 def wants_colour(stream: TextIO) -> bool:
     """Say whether a stream is a terminal whose user wants colours."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def never_refuse() -> None:
+    """Let standard output and error show what their encoding cannot hold, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(message: object) -> None:
@@ -68,7 +76,7 @@ def write_output(content: str, file: Path) -> None:
     """
     try:
         if file.exists() and not file.is_file():
-            file.write_text(content, encoding="utf-8")
+            file.write_text(content, encoding="utf-8", errors="backslashreplace")
         else:
             _replace(content, file.resolve())
     except OSError as error:
@@ -81,7 +89,7 @@ def _replace(content: str, file: Path) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(content)
         temporary.chmod(file.stat().st_mode if file.exists() else 0o666 & ~_mask())
         temporary.replace(file)
