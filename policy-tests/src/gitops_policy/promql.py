@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,9 @@ Node = Any
 EQUAL, NOT_EQUAL = "MatchOp.Equal", "MatchOp.NotEqual"
 REGEXP, NOT_REGEXP = "MatchOp.Re", "MatchOp.NotRe"
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
+_ARITHMETIC: dict[str, Callable[[float, float], float]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv
+}  # fmt: skip
 SET_OPERATORS = frozenset({"and", "or", "unless"})
 # Switched on by `--enable-feature=promql-experimental-functions`.
 EXPERIMENTAL = frozenset(
@@ -149,10 +153,10 @@ def fits(pattern: str, value: str) -> bool:
         return True
 
 
-def accepts(operator: str, wanted: str, value: str) -> bool:
+def accepts(sign: str, wanted: str, value: str) -> bool:
     """Say whether a matcher accepts the value of a label."""
-    hit = fits(wanted, value) if operator in (REGEXP, NOT_REGEXP) else wanted == value
-    return hit is (operator in (REGEXP, EQUAL))
+    hit = fits(wanted, value) if sign in (REGEXP, NOT_REGEXP) else wanted == value
+    return hit is (sign in (REGEXP, EQUAL))
 
 
 def calls(node: Node, *names: str) -> list[Node]:
@@ -187,6 +191,35 @@ def is_scalar(node: Node) -> bool:
     if kind(node) == "UnaryExpr":
         return is_scalar(node.expr)
     return kind(node) == "BinaryExpr" and is_scalar(node.lhs) and is_scalar(node.rhs)
+
+
+def constant(node: Node) -> float | None:
+    """Return the value of an expression without series; None for any other."""
+    node = bare(node)
+    name = kind(node)
+    if name == "NumberLiteral":
+        return float(node.val)
+    if name == "AggregateExpr" and str(node.op) in ("group", "count"):
+        return None if constant(node.expr) is None else 1.0
+    if name == "AggregateExpr" and str(node.op) in ("sum", "min", "max", "avg"):
+        return constant(node.expr)
+    if name == "Call" and node.func.name in ("vector", "scalar"):
+        return constant(next(iter(node.args)))
+    if name == "UnaryExpr":
+        inner = constant(node.expr)
+        return None if inner is None else -inner
+    if name == "BinaryExpr" and str(node.op) in _ARITHMETIC:
+        return _computed(_ARITHMETIC[str(node.op)], constant(node.lhs), constant(node.rhs))
+    return None
+
+
+def _computed(
+    operation: Callable[[float, float], float], left: float | None, right: float | None
+) -> float | None:
+    try:
+        return None if left is None or right is None else float(operation(left, right))
+    except (ArithmeticError, TypeError):
+        return None
 
 
 def windows(node: Node) -> set[float]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from gitops_policy import promql
 from gitops_policy.expressions import RULES, RuleItem, rule_items
 from gitops_policy.fields import Path, mapping
-from gitops_policy.go_templates import flaws, labels_read
+from gitops_policy.findings import Severity
+from gitops_policy.go_templates import actions, flaws, labels_read
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.result_labels import result_labels
@@ -60,12 +63,54 @@ def alert_template_labels(resource: Resource, world: World) -> Iterator[Problem]
         tree = item.tree
         if tree is None or not item.alert:
             continue
-        labels = result_labels(tree, labels_of)
+        sides = [result_labels(side, labels_of) for side in _alternatives(tree)]
         for path, value in _texts(item):
             for name in labels_read(value):
-                if not labels.may(name) and name not in _ALWAYS:
-                    yield resource.problem(
-                        path,
-                        f"the expression returns no label {name}",
-                        f"aggregate by ({name}), or leave it out",
-                    )
+                without = [side for side in sides if not side.may(name)]
+                if name in _ALWAYS or not without or (len(without) < len(sides) and "if" in value):
+                    continue
+                part = "the expression" if without == sides else "one side of its `or`"
+                yield resource.problem(
+                    path,
+                    f"{part} returns no label {name}",
+                    f"aggregate by ({name}), or leave it out",
+                    severity=None if without == sides else Severity.warning,
+                )
+
+
+def _alternatives(tree: promql.Node) -> Iterator[promql.Node]:
+    """Yield the sides of an `or`, whose results have labels of their own."""
+    node = promql.bare(tree)
+    if promql.kind(node) == "BinaryExpr" and str(node.op) == "or":
+        yield from _alternatives(node.lhs)
+        yield from _alternatives(node.rhs)
+    else:
+        yield node
+
+
+@rule(
+    id="alert-value-humanized",
+    title="A rate is shown in a form that people read",
+    severity="info",
+    rationale="0.00033333333333333335 on a phone says nothing.",
+    references=[_TEMPLATES],
+    kinds=[RULES],
+    known_as=["pint:alerts/template"],
+    default=False,
+)
+def alert_value_humanized(resource: Resource) -> Iterator[Problem]:
+    """$value of a rate, irate or deriv goes through a humanize function or printf."""
+    for item in rule_items(resource):
+        tree = item.tree
+        if tree is None or not promql.calls(tree, "rate", "irate", "deriv"):
+            continue
+        for path, value in _texts(item):
+            if any(re.fullmatch(r"-?\s*(\$value|\.Value)\s*-?", action) for action in _read(value)):
+                yield resource.problem(path, "the value is shown as it is", "use humanize")
+
+
+def _read(template: str) -> list[str]:
+    try:
+        return actions(template)
+    except ValueError:
+        return []

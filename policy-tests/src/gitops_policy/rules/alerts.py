@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from gitops_policy.world import World
 _ALERTS = "https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/"
 _PRACTICE = "https://prometheus.io/docs/practices/alerting/"
 _SUMMARIES = ("summary", "description", "message")
+_VALUE = re.compile(r"\$value\b|(?<![\w$.])\.Value\b")
 _SAMPLING = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
 
 
@@ -227,7 +229,7 @@ def alert_labels_are_stable(resource: Resource) -> Iterator[Problem]:
 
 def _reads_value(template: str) -> bool:
     inside = [part.partition("}}")[0] for part in template.split("{{")[1:]]
-    return any("$value" in part or ".Value" in part.split() for part in inside)
+    return any(_VALUE.search(part) for part in inside)
 
 
 @rule(

@@ -42,15 +42,16 @@ def regexp_is_needed(resource: Resource) -> Iterator[Problem]:
     """`=~` and `!~` stand where `=` and `!=` would not do."""
     for path, label, operator, pattern in _regexps(resource):
         plain = pattern.removeprefix("^").removesuffix("$")
-        sign = "=" if operator == promql.REGEXP else "!="
+        plain = "" if plain in ("()", "(?:)") else plain
+        wanted = operator == promql.REGEXP
         if not _SPECIAL.search(plain):
-            yield resource.problem(
-                path, f"{label}{sign[0]}~ has no pattern", f'write {label}{sign}"{plain}"'
-            )
-        elif plain == ".*" and operator == promql.REGEXP:
-            yield resource.problem(
-                path, f"{label} may be anything, or missing", "remove the matcher"
-            )
+            fix = f'write {label}{"=" if wanted else "!="}"{plain}"'
+            yield resource.problem(path, f"the expression of {label} has no pattern", fix)
+        elif plain == ".*":
+            what = "may be anything, or missing" if wanted else "can have no value at all"
+            yield resource.problem(path, f"{label} {what}", "remove the matcher")
+        elif plain == ".+" and not wanted:
+            yield resource.problem(path, f"{label} must be missing", f'write {label}=""')
 
 
 @rule(

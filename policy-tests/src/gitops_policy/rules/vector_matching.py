@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 
 from gitops_policy import promql
@@ -11,6 +12,7 @@ from gitops_policy.fields import mapping
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.result_labels import NAME, Labels, Source, matching_of, result_labels
+from gitops_policy.scraping import PROMETHEUS, seconds
 from gitops_policy.series import source
 from gitops_policy.world import World
 
@@ -18,6 +20,11 @@ _MATCHING = "https://prometheus.io/docs/prometheus/latest/querying/operators/#ve
 _AGGREGATION = (
     "https://prometheus.io/docs/prometheus/latest/querying/operators/#aggregation-operators"
 )
+_OPERATORS = "https://prometheus.io/docs/prometheus/latest/querying/operators/"
+_COMPARED = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
+    ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 _SELECTORS = (
     "https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors"
 )
@@ -124,9 +131,63 @@ def _contradicted(selector: promql.Node) -> Iterator[str]:
     matchers = [m for m in selector.matchers.matchers if UNKNOWN not in m.value]
     for label in dict.fromkeys(m.name for m in matchers):
         mine = [(str(m.op), m.value) for m in matchers if m.name == label]
-        wanted = [value for operator, value in mine if operator == promql.EQUAL]
+        wanted = [value for sign, value in mine if sign == promql.EQUAL]
         if wanted and not all(promql.accepts(o, v, wanted[0]) for o, v in mine):
             yield label
+
+
+@rule(
+    id="comparison-possible",
+    title="A comparison of constants can be true",
+    severity="warning",
+    rationale="A condition that is false by its numbers alone returns nothing, for ever.",
+    references=[_OPERATORS],
+    kinds=CARRIERS,
+    known_as=["pint:promql/impossible"],
+)
+def comparison_possible(resource: Resource) -> Iterator[Problem]:
+    """No comparison whose sides hold no series is false."""
+    for expression in expressions(resource):
+        for node in promql.walk(expression.tree):
+            if promql.kind(node) != "BinaryExpr" or str(node.op) not in promql.COMPARISONS:
+                continue
+            sides = [promql.constant(node.lhs), promql.constant(node.rhs)]
+            if None not in sides and not _COMPARED[str(node.op)](*sides):
+                yield resource.problem(
+                    expression.path,
+                    f"{sides[0]:g} {node.op} {sides[1]:g} is never true",
+                    "correct the comparison, or remove it",
+                )
+
+
+@rule(
+    id="range-within-retention",
+    title="A query looks no further back than data is kept",
+    severity="warning",
+    rationale="What is older than the retention is gone: the query is empty, or its side is.",
+    references=["https://prometheus.io/docs/prometheus/latest/storage/#operational-aspects"],
+    kinds=CARRIERS,
+    known_as=["pint:promql/offset", "pint:promql/range_query"],
+)
+def range_within_retention(resource: Resource, world: World) -> Iterator[Problem]:
+    """Ranges and offsets are within the retention of every Prometheus of the build."""
+    kept = [seconds(p.spec.get("retention")) for p in world.index.of_kind(*PROMETHEUS)]
+    limit = min((span for span in kept if span), default=None)
+    for expression in expressions(resource) if limit else ():
+        longest = max((_reach(node) for node in promql.walk(expression.tree)), default=0)
+        if limit and longest > limit:
+            yield resource.problem(
+                expression.path,
+                f"looks {longest / 86400:g} days back, data is kept for {limit / 86400:g}",
+                "shorten it, or keep data longer",
+            )
+
+
+def _reach(node: promql.Node) -> float:
+    """Return how many seconds a selector or subquery looks back by itself."""
+    inner = getattr(node, "vector_selector", None) or node
+    spans = (getattr(node, "range", None), getattr(inner, "offset", None))
+    return float(sum(span.total_seconds() for span in spans if span is not None))
 
 
 @rule(
