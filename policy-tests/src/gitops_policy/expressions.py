@@ -168,6 +168,14 @@ def _adapted(resource: Resource) -> Iterator[Expression]:
 
 
 def _panels(config_map: Resource) -> Iterator[Expression]:
+    for path, query in panel_queries(config_map):
+        tree = tried(_without_variables(query))
+        if tree is not None:
+            yield Expression(config_map, path, "panel", tree)
+
+
+def panel_queries(config_map: Resource) -> Iterator[tuple[Path, str]]:
+    """Yield the PromQL of the Grafana dashboards in a ConfigMap, with the path of the file."""
     for key, value in mapping(config_map.content, "data").items():
         if not isinstance(value, str) or not value.lstrip().startswith("{"):
             continue
@@ -178,9 +186,7 @@ def _panels(config_map: Resource) -> Iterator[Expression]:
         except (ValueError, RecursionError):
             continue
         for query in dashboard_queries(dashboard):
-            tree = tried(_without_variables(query))
-            if tree is not None:
-                yield Expression(config_map, ("data", str(key)), "panel", tree)
+            yield ("data", str(key)), query
 
 
 def dashboard_queries(value: object) -> Iterator[str]:
@@ -189,13 +195,18 @@ def dashboard_queries(value: object) -> Iterator[str]:
     while waiting:
         current = waiting.pop()
         if isinstance(current, dict):
-            if isinstance(query := current.get("expr"), str):
+            if isinstance(query := current.get("expr"), str) and not _other_language(current):
                 yield query
             if current.get("type") == "query" and (found := _variable_query(current)):
                 yield found
             waiting += current.values()
         elif isinstance(current, list):
             waiting += current
+
+
+def _other_language(target: dict[str, Any]) -> bool:
+    """Say whether a target asks Loki: its queries stand under `expr` as well."""
+    return text(target, "datasource", "type") == "loki"
 
 
 def _variable_query(variable: dict[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from gitops_policy.expressions import rule_items
 from gitops_policy.fields import mapping
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
@@ -13,7 +15,9 @@ from gitops_policy.world import World
 
 _DOCS = "https://prometheus-operator.dev/docs/api-reference/api/"
 _TROUBLE = "https://prometheus-operator.dev/docs/platform/troubleshooting/"
+_TEMPLATES = "https://prometheus.io/docs/prometheus/latest/configuration/template_reference/"
 _RULES = "monitoring.coreos.com/PrometheusRule"
+_EXTERNAL = re.compile(r"(?:\$externalLabels|\.ExternalLabels)\.([A-Za-z_]\w*)")
 
 
 def _selects(prometheus: Resource, field: str, resource: Resource, world: World) -> bool:
@@ -80,3 +84,59 @@ def _problem(resource: Resource, field: str) -> Problem:
         "no Prometheus of this build selects it",
         f"label it as {field}Selector asks, or write {field}Selector: {{}}",
     )
+
+
+@rule(
+    id="external-labels-known",
+    title="An external label that a template reads is set",
+    severity="error",
+    rationale="An external label that is not set expands to nothing: nobody knows which cluster.",
+    references=[_TEMPLATES, _DOCS],
+    kinds=[_RULES],
+    known_as=["pint:alerts/external_labels"],
+)
+def external_labels_known(resource: Resource, world: World) -> Iterator[Problem]:
+    """Each `$externalLabels.name` is a label of every Prometheus of the build."""
+    servers = world.index.of_kind(*PROMETHEUS)
+    for item in rule_items(resource) if servers else ():
+        for field in ("labels", "annotations"):
+            for name, value in mapping(item.content, field).items():
+                read = _EXTERNAL.findall(value) if isinstance(value, str) else ()
+                for label in dict.fromkeys(read):
+                    if not all(label in _external(server) for server in servers):
+                        yield resource.problem(
+                            (*item.path, field, str(name)),
+                            f"no external label is called {label}",
+                            "set it in externalLabels of the Prometheus",
+                        )
+
+
+@rule(
+    id="rule-label-not-external",
+    title="A rule does not write an external label",
+    severity="warning",
+    rationale="The external label wins when data leaves Prometheus: the rule's own value is lost.",
+    references=[_DOCS],
+    kinds=[_RULES],
+    known_as=["pint:labels/conflict"],
+)
+def rule_label_not_external(resource: Resource, world: World) -> Iterator[Problem]:
+    """No label of a rule has the name of an external label of a Prometheus of the build."""
+    taken = {label for server in world.index.of_kind(*PROMETHEUS) for label in _external(server)}
+    for item in rule_items(resource) if taken else ():
+        for name in mapping(item.content, "labels"):
+            if name in taken:
+                yield resource.problem(
+                    (*item.path, "labels", str(name)),
+                    f"{name} is an external label",
+                    "rename the label",
+                )
+
+
+def _external(server: Resource) -> set[str]:
+    """Return the external labels of a Prometheus, with those that the operator adds."""
+    named = [
+        server.spec.get("prometheusExternalLabelName", "prometheus"),
+        server.spec.get("replicaExternalLabelName", "prometheus_replica"),
+    ]
+    return {str(name) for name in named if name} | set(mapping(server.spec, "externalLabels"))

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from math import isnan
 
 from gitops_policy import promql
-from gitops_policy.expressions import CARRIERS, RULES, TRIGGERS, expressions, rule_items
+from gitops_policy.expressions import (
+    CARRIERS,
+    RULES,
+    TRIGGERS,
+    expressions,
+    panel_queries,
+    rule_items,
+)
 from gitops_policy.fields import entries, mapping, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
@@ -58,6 +65,25 @@ def trigger_query_parses(scaler: Resource) -> Iterator[Problem]:
         except ValueError as error:
             place = ("spec", "triggers", i, "metadata", "query")
             yield scaler.problem(place, f"it does not parse: {error}", "correct it")
+
+
+@rule(
+    id="dashboard-query-parses",
+    title="The PromQL of a dashboard parses",
+    severity="warning",
+    rationale="A panel that shows an error is found when somebody needs it.",
+    references=["https://prometheus.io/docs/prometheus/latest/querying/basics/"],
+    kinds=["ConfigMap"],
+    known_as=["pint:promql/syntax"],
+)
+def dashboard_query_parses(config_map: Resource) -> Iterator[Problem]:
+    """Each expression without variables of Grafana is valid PromQL."""
+    for path, query in panel_queries(config_map):
+        if not re.search(r"\$|\[\[", query):
+            try:
+                promql.parse(query)
+            except ValueError as error:
+                yield config_map.problem(path, f"{query!r} does not parse: {error}", "correct it")
 
 
 @rule(

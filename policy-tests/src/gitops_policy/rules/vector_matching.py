@@ -151,13 +151,14 @@ def comparison_possible(resource: Resource) -> Iterator[Problem]:
         for node in promql.walk(expression.tree):
             if promql.kind(node) != "BinaryExpr" or str(node.op) not in promql.COMPARISONS:
                 continue
-            sides = [promql.constant(node.lhs), promql.constant(node.rhs)]
-            if None not in sides and not _COMPARED[str(node.op)](*sides):
-                yield resource.problem(
-                    expression.path,
-                    f"{sides[0]:g} {node.op} {sides[1]:g} is never true",
-                    "correct the comparison, or remove it",
-                )
+            left, right = promql.constant(node.lhs), promql.constant(node.rhs)
+            if left is None or right is None or _COMPARED[str(node.op)](left, right):
+                continue
+            yield resource.problem(
+                expression.path,
+                f"{left:g} {node.op} {right:g} is never true",
+                "correct the comparison, or remove it",
+            )
 
 
 @rule(
