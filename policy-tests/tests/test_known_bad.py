@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from string import Template
 
@@ -11,6 +14,7 @@ from gitops_policy.build import build_sources
 from gitops_policy.manifests import read_text
 from inference_server.metrics import REQUEST_EDGES
 
+ZIZMOR = Path(sys.executable).with_name("zizmor")
 SCHEMAS = Path(__file__).parents[2] / ".tools" / "schemas"
 
 RULE = Template("""
@@ -82,6 +86,40 @@ kind: Certificate
 metadata: {name: web, namespace: a}
 spec: {secretName: web, dnsNames: [a.example.com], issuer: {name: letsencrypt}}
 """
+CHAOS = """
+apiVersion: chaos-mesh.org/v1alpha1
+kind: PodChaos
+metadata: {name: web, namespace: a}
+spec:
+  action: pod-kill
+  mode: one
+  selector: {namespaces: [a], labelSelectors: {app: web}}
+  scheduler: {cron: "@every 2m"}
+"""
+DATABASE = """
+apiVersion: postgresql.cnpg.io/v1
+kind: Cluster
+metadata: {name: db, namespace: a}
+spec: {instances: 3, backup: {barmanObjectStore: {destinationPath: s3://backups}}}
+"""
+LOAD_TEST = Template("""
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: load, namespace: a}
+data:
+  test.js: |
+    import http from 'k6/http';
+    import { sleep } from 'k6';
+    export const options = { $options };
+    export default function () { http.get(`$${__ENV.BASE}$path`); sleep(1); }
+""")
+JOB = Template("""
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: $name, namespace: a}
+spec:
+  jobTemplate: {spec: {template: {spec: {containers: [{name: a, command: [sh, -c, '$script']}]}}}}
+""")
 QUOTA = """
 apiVersion: v1
 kind: ResourceQuota
@@ -124,6 +162,7 @@ CAUGHT = {
         ),
     ),
     "7-issuer-for-issuerRef": ("schema-valid", CERTIFICATE),
+    "7-the-same-without-schemas": ("certificate-issuer-named", CERTIFICATE),
     "8-one-window-called-burn": (
         "burn-rate-has-two-windows",
         RULE.substitute(alert="ErrorBudgetBurn", expr="sum(rate(errors_total[5m])) > 0.01"),
@@ -146,14 +185,36 @@ CAUGHT = {
     ),
     "14-quota-on-gpu-limits": ("gpu-quota", QUOTA),
     "15-every-secret": ("no-secret-access", ROLE),
+    "10-inline-scheduler": ("chaos-schedule-object", CHAOS),
+    "11-in-tree-barman": ("no-in-tree-barman", DATABASE),
+    "16-health-only": (
+        "load-test-asks-the-service",
+        LOAD_TEST.substitute(path="/health", options="vus: 100, duration: '5m'"),
+    ),
+    "16-closed-loop-below-its-rate": (
+        "load-test-reaches-its-rate",
+        LOAD_TEST.substitute(
+            path="/v2/models/m",
+            options="vus: 100, duration: '5m', thresholds: { http_reqs: ['rate>=1000'] }",
+        ),
+    ),
+    "17-secrets-in-clear-text": (
+        "backup-encrypts-secrets",
+        JOB.substitute(name="backup", script="kubectl get secrets -A -o yaml > /backup/all.yaml"),
+    ),
+    "17-restore-from-elsewhere": (
+        "restore-from-backup-path",
+        "---".join(
+            [
+                JOB.substitute(name="backup", script="aws s3 cp /tmp/a.gz s3://backups/db/a.gz"),
+                JOB.substitute(name="restore", script="aws s3 cp s3://backup/db/a.gz /tmp/a.gz"),
+            ]
+        ),
+    ),
 }
 ELSEWHERE = {
     2: "two keys of one name are refused by the reader, before any rule: see below",
-    9: "zizmor refuses actions by branch or tag in `make lint`",
-    10: "no PodChaos is shipped yet",
-    11: "no CloudNativePG cluster is shipped yet",
-    16: "no load test is shipped yet",
-    17: "no backup is shipped yet",
+    9: "workflows are no manifests: zizmor refuses them in `make lint`: see below",
 }
 
 
@@ -172,6 +233,21 @@ def test_a_key_that_stands_twice_is_refused_with_its_line() -> None:
     twice = "affinity:\n  podAntiAffinity: {}\n  podAntiAffinity: {}\n"
     with pytest.raises(ManifestError, match=r"a\.yaml:3: duplicate key 'podAntiAffinity'"):
         read_text(twice, "a.yaml")
+
+
+@pytest.mark.parametrize("reference", ["v4", "main"])
+def test_an_action_by_tag_or_branch_is_refused(reference: str, tmp_path: Path) -> None:
+    workflow = tmp_path / ".github" / "workflows" / "ci.yaml"
+    workflow.parent.mkdir(parents=True)
+    step = f"actions/checkout@{reference}"
+    workflow.write_text(
+        "on: push\npermissions: {}\njobs:\n  a:\n    runs-on: ubuntu-24.04\n"
+        f"    steps: [{{uses: {step}, with: {{persist-credentials: false}}}}]\n"
+    )
+    command = [str(ZIZMOR), "--offline", "--format", "json", str(workflow)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert {finding["ident"] for finding in json.loads(done.stdout)} >= {"unpinned-uses"}
+    assert done.returncode != 0
 
 
 def test_every_known_mistake_is_caught_or_has_a_reason() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import text
+from gitops_policy.fields import sequence, text
 from gitops_policy.findings import Severity
 from gitops_policy.image_names import image_name
 from gitops_policy.kinds import LONG_RUNNING
@@ -25,7 +25,7 @@ from gitops_policy.world import World
 def image_versions_agree(world: World) -> Iterator[Problem]:
     """Within a namespace, an analysis, hook or Job runs an image as the workload beside it does.
 
-    Two workloads with different versions of one image are a warning.
+    It is a warning for an image that no workload serves with, such as that of a tool.
     """
     first: dict[tuple[str, str], Container] = {}
     served = sorted(world.containers, key=lambda c: not _serves(c))
@@ -43,9 +43,15 @@ def image_versions_agree(world: World) -> Iterator[Problem]:
                 f"{other.resource.kind} {other.resource.name!r} runs"
                 f" {known.digest or known.tag or 'latest'} of this image",
                 "let one images: entry of the kustomization set both",
-                severity=Severity.warning if _serves(container) else None,
+                severity=None
+                if _is_released(other) and not _serves(container)
+                else Severity.warning,
             )
 
 
 def _serves(container: Container) -> bool:
     return container.resource.group_kind in LONG_RUNNING
+
+
+def _is_released(container: Container) -> bool:
+    return _serves(container) and bool(sequence(container.spec, "ports"))
