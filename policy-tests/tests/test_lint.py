@@ -68,6 +68,15 @@ def test_profiles_are_nested() -> None:
     assert "cpu-limit" in chosen["strict"] - chosen["recommended"]
 
 
+def test_a_rule_by_name_only_is_in_no_profile() -> None:
+    def chosen(**settings: Any) -> set[str]:
+        return {rule.id for rule in Config(**settings).selected()}
+
+    assert "no-cpu-limit" not in chosen(profile="strict")
+    assert chosen(only=("no-cpu-limit",)) == {"no-cpu-limit"}
+    assert "no-cpu-limit" in chosen(severity={"datree:80": "error"})
+
+
 @pytest.mark.parametrize("name", ["Not-Kebab", "a" * 51, "privileged-container"])
 def test_a_rule_needs_a_new_kebab_case_id(name: str) -> None:
     rules()

@@ -169,7 +169,8 @@ class Config:
             return "pss:baseline" in rule.known_as
         if self.profile == "pss-restricted":
             return bool({"pss:baseline", "pss:restricted"} & set(rule.known_as))
-        return rule.default or self.profile == "strict" or rule.id in levels
+        strict = self.profile == "strict" and not rule.by_name_only
+        return rule.default or strict or rule.id in levels
 
 
 def answering(name: str, known: tuple[Rule, ...]) -> tuple[Rule, ...]:

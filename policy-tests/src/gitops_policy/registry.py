@@ -52,6 +52,7 @@ class Rule:
     check: Check
     module: str = ""
     doc: str = ""
+    by_name_only: bool = False
 
     def answers_to(self, name: str) -> bool:
         """Say whether `name` is this rule's id or a name of it in another tool."""
@@ -87,13 +88,15 @@ def rule(
     kinds: str | Iterable[str],
     known_as: str | Iterable[str] = "",
     default: bool = True,
+    by_name_only: bool = False,
 ) -> Callable[[Check], Check]:
     """Register the decorated generator function as a rule.
 
     The function takes (subject) or (subject, world) and yields `Problem`s, which
     `subject.problem(...)` makes.
     `known_as` holds names in other tools, `tool:name`, separated by spaces. `default=False`
-    leaves the rule out unless the profile `strict` or `only` names it.
+    leaves the rule out unless the profile is `strict` or a setting names it; `by_name_only`
+    leaves it out of `strict` too, such as one of two rules that contradict each other.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", id) or len(id) > 50:
         raise ValueError(f"rule id {id!r} must be kebab-case, at most 50 characters")
@@ -109,7 +112,8 @@ def rule(
             references=tuple(references),
             kinds=kinds if isinstance(kinds, str) else tuple(kinds),
             known_as=tuple(known_as.split() if isinstance(known_as, str) else known_as),
-            default=default,
+            default=default and not by_name_only,
+            by_name_only=by_name_only,
             check=check if _takes_world(check) else _without_world(check),
             module=check.__module__,
             doc=(check.__doc__ or "").strip(),

@@ -39,7 +39,7 @@ def page(known: Sequence[Rule], decided: Sequence[Decision]) -> str:
         "",
         f"{len(known)} rules. `gitops-policy explain RULE` shows one with examples; RULE may be "
         "another tool's name, too. *strict*: runs only in the profile `strict`, by name, or with "
-        "a severity in the configuration.",
+        "a severity in the configuration; *by name*: not in `strict` either.",
         "",
         "By concern: " + " · ".join(f"[{c}](#{_anchor(c)})" for c in concerns)
         + ". Then: [decisions](#decisions) · [names in other tools](#names-in-other-tools).",
@@ -58,7 +58,7 @@ def _anchor(heading: str) -> str:
 
 
 def _rule(rule: Rule) -> Iterator[str]:
-    strict = "" if rule.default else " *strict*"
+    strict = "" if rule.default else " *by name*" if rule.by_name_only else " *strict*"
     standards = [name for name in profiles(rule) if name.startswith("pss-")][:1]
     standard = f" *{standards[0]}*" if standards else ""
     yield f"### {rule.id}"

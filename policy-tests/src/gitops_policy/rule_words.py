@@ -27,7 +27,7 @@ def profiles(rule: Rule) -> tuple[str, ...]:
     baseline, restricted = "pss:baseline" in rule.known_as, "pss:restricted" in rule.known_as
     runs = {
         "recommended": rule.default,
-        "strict": True,
+        "strict": not rule.by_name_only,
         "pss-baseline": baseline,
         "pss-restricted": baseline or restricted,
     }

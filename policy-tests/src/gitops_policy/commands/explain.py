@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _rule(rule: Rule) -> Iterator[str]:
-    yield f"{rule.id}  ({rule.severity.name}; {rule.concern}; profiles {', '.join(profiles(rule))})"
+    runs = f"profiles {', '.join(profiles(rule))}" if profiles(rule) else "runs by its name only"
+    yield f"{rule.id}  ({rule.severity.name}; {rule.concern}; {runs})"
     yield rule.title
     yield ""
     yield from _entry("why", rule.rationale)

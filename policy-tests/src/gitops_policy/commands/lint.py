@@ -17,7 +17,7 @@ from gitops_policy.ledger import judged
 from gitops_policy.manifests import ManifestError
 from gitops_policy.reports import FORMATS, Outcome, write
 from gitops_policy.reports.text import text
-from gitops_policy.runs import check
+from gitops_policy.runs import check, refuse_impossible
 
 
 def add_parser(commands: Commands) -> None:
@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     Raises ConfigError or ManifestError for misuse.
     """
     check_output(options.output)
+    refuse_impossible(options.paths)
     config = config_from(options, options.paths or ["-"])
     paths = options.paths or [shown(path) for path in config.paths]
     if not paths:

@@ -62,6 +62,6 @@ def _lines(known: tuple[Rule, ...]) -> Iterator[str]:
         yield concern
         for rule in known:
             if rule.concern == concern:
-                strict = "" if rule.default else " (strict)"
+                strict = "" if rule.default else " (by name)" if rule.by_name_only else " (strict)"
                 yield f"  {rule.id:<{width}}  {rule.severity.name:<7}  {rule.title}{strict}"
     yield f"{len(known)} rules; gitops-policy explain RULE says more"

@@ -137,12 +137,11 @@ def cpu_limit(container: Container, world: World) -> Iterator[Problem]:
     references=[_RESOURCES],
     kinds=CONTAINERS,
     known_as="datree:80 kyverno:forbid-cpu-limits",
-    default=False,
+    by_name_only=True,
 )
-def no_cpu_limit(container: Container, world: World) -> Iterator[Problem]:
-    """`resources.limits.cpu` is absent; never asked beside its opposite, in the profile strict."""
-    asked = world.config.only or "no-cpu-limit" in world.config.severity
-    if asked and field(container.spec, "resources", "limits", "cpu") is not None:
+def no_cpu_limit(container: Container) -> Iterator[Problem]:
+    """`resources.limits.cpu` is absent."""
+    if field(container.spec, "resources", "limits", "cpu") is not None:
         yield container.problem(
             ("resources", "limits", "cpu"), "has a CPU limit", "remove it, and keep the request"
         )
