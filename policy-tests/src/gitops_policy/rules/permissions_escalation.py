@@ -56,7 +56,7 @@ _TOKENS = Access(("",), ("serviceaccounts/token",), ("create",))
     references=[_ESCALATE],
     kinds=ROLES,
     known_as=(
-        "checkov:CKV_K8S_157 checkov:CKV_K8S_158 checkov:CKV2_K8S_1 kubescape:C-0191 "
+        "checkov:CKV_K8S_157 checkov:CKV_K8S_158 kubescape:C-0191 "
         "datree:105 kyverno:restrict-escalation-verbs-roles cis:5.1.8"
     ),
 )
@@ -76,7 +76,7 @@ def no_role_escalation(role: Resource) -> Iterator[Problem]:
     references=[_IMPERSONATE],
     kinds=ROLES,
     known_as=(
-        "checkov:CKV2_K8S_3 kubescape:C-0065 kubescape:C-0191 trivy:KSV-0043 datree:105 "
+        "kubescape:C-0065 kubescape:C-0191 trivy:KSV-0043 datree:105 "
         "kyverno:restrict-escalation-verbs-roles cis:5.1.8"
     ),
 )

@@ -64,7 +64,6 @@ _AGGREGATES = "rbac.authorization.k8s.io/aggregate-to-"
     rationale="A Service with a forged load balancer address catches the cluster's traffic to it.",
     references=["https://github.com/kubernetes/kubernetes/issues/97076"],
     kinds=ROLES,
-    known_as="checkov:CKV2_K8S_4",
 )
 def no_service_status_changes(role: Resource) -> Iterator[Problem]:
     """No rule allows to update services/status."""

@@ -7,23 +7,20 @@ from collections.abc import Iterator
 from gitops_policy.fields import entries, sequence
 from gitops_policy.model import Problem, Resource
 from gitops_policy.permissions import (
-    BINDINGS,
     CHANGES,
     GOOD_PRACTICES,
     ROLES,
     Access,
-    bound_role,
     built_in,
     grants,
     narrowed,
     of_the_system,
-    rules_of,
 )
 from gitops_policy.registry import rule
-from gitops_policy.world import World
 
 _WORKLOADS = GOOD_PRACTICES + "#workload-creation"
 _SECRETS = Access(("",), ("secrets",), ("get", "list", "watch", *CHANGES))
+_SECRET_READS = Access(("",), ("secrets",), ("get", "list", "watch"))
 _POD_CREATION = Access(("",), ("pods",), ("create",))
 _WORKLOAD_CHANGES = Access(
     ("", "apps", "batch"),
@@ -54,10 +51,7 @@ _NODE_PROXY = Access(("",), ("nodes/proxy",), ("create", "get"))
     ),
     references=[GOOD_PRACTICES + "#listing-secrets"],
     kinds=ROLES,
-    known_as=(
-        "kube-linter:access-to-secrets checkov:CKV2_K8S_5 kubescape:C-0015 kubescape:C-0186 "
-        "trivy:KSV-0041 trivy:KSV-0113 datree:96 kyverno:restrict-secret-role-verbs cis:5.1.2"
-    ),
+    known_as=("kubescape:C-0015 kubescape:C-0186 trivy:KSV-0041 trivy:KSV-0113 cis:5.1.2"),
 )
 def no_secret_access(role: Resource) -> Iterator[Problem]:
     """No list or watch of Secrets; get, update and delete only with resourceNames."""
@@ -74,13 +68,29 @@ def no_secret_access(role: Resource) -> Iterator[Problem]:
 
 
 @rule(
+    id="no-secret-reads",
+    title="Roles read no Secrets at all, named ones neither",
+    severity="info",
+    rationale="Stricter than no-secret-access; writing is left to it.",
+    references=[GOOD_PRACTICES + "#listing-secrets"],
+    kinds=ROLES,
+    known_as="datree:96 kyverno:restrict-secret-role-verbs",
+    default=False,
+)
+def no_secret_reads(role: Resource) -> Iterator[Problem]:
+    """No rule allows get, list or watch of Secrets."""
+    fix = "mount the Secret instead"
+    yield from grants(role, _SECRET_READS, "read Secrets", fix, named=True)
+
+
+@rule(
     id="no-pod-creation",
     title="Roles do not create pods",
     severity="warning",
     rationale="A pod can mount every Secret and act as every ServiceAccount of its namespace.",
     references=[_WORKLOADS],
     kinds=ROLES,
-    known_as="kube-linter:access-to-create-pods kubescape:C-0188 datree:101 cis:5.1.4",
+    known_as="kubescape:C-0188 datree:101 cis:5.1.4",
 )
 def no_pod_creation(role: Resource) -> Iterator[Problem]:
     """No rule allows to create pods; names cannot narrow a creation."""
@@ -111,7 +121,7 @@ def no_workload_changes(role: Resource) -> Iterator[Problem]:
     references=[GOOD_PRACTICES],
     kinds=ROLES,
     known_as=(
-        "polaris:clusterrolePodExecAttach polaris:rolePodExecAttach checkov:CKV2_K8S_2 "
+        "polaris:clusterrolePodExecAttach polaris:rolePodExecAttach "
         "kubescape:C-0002 trivy:KSV-0053 trivy:KSV-0054 datree:48"
     ),
 )
@@ -119,32 +129,6 @@ def no_pod_exec(role: Resource) -> Iterator[Problem]:
     """No rule allows pods/exec or pods/attach; Kubernetes' own ClusterRoles are let off."""
     if not built_in(role):
         yield from grants(role, _EXEC, "open a shell in pods", "use ephemeral access")
-
-
-@rule(
-    id="no-binding-to-pod-exec",
-    title="Nobody is bound to a Role that opens a shell in pods",
-    severity="error",
-    rationale="The binding says who gets the shell that its Role allows.",
-    references=[GOOD_PRACTICES],
-    kinds=BINDINGS,
-    known_as=(
-        "polaris:clusterrolebindingPodExecAttach polaris:rolebindingClusterRolePodExecAttach "
-        "polaris:rolebindingRolePodExecAttach"
-    ),
-    default=False,
-)
-def no_binding_to_pod_exec(binding: Resource, world: World) -> Iterator[Problem]:
-    """The Role of the build that is bound allows neither pods/exec nor pods/attach."""
-    role = bound_role(binding, world.index)
-    if role is None or built_in(binding):
-        return
-    if any(_EXEC.allowed_by(i) and not narrowed(i) for i in rules_of(role, world.index)):
-        yield binding.problem(
-            ("roleRef", "name"),
-            f"binds the {role.kind} {role.name!r}, which opens a shell in pods",
-            "remove pods/exec and pods/attach from the Role",
-        )
 
 
 @rule(
@@ -171,10 +155,7 @@ def no_pod_port_forward(role: Resource) -> Iterator[Problem]:
     rationale="The kubelet's API runs commands in every pod of its node and writes no audit log.",
     references=[GOOD_PRACTICES + "#access-to-proxy-subresource-of-nodes"],
     kinds=ROLES,
-    known_as=(
-        "checkov:CKV2_K8S_2 kubescape:C-0279 trivy:KSV-0047 "
-        "kyverno:restrict-clusterrole-nodesproxy cis:5.1.10"
-    ),
+    known_as=("kubescape:C-0279 trivy:KSV-0047 kyverno:restrict-clusterrole-nodesproxy cis:5.1.10"),
 )
 def no_node_proxy(role: Resource) -> Iterator[Problem]:
     """No rule allows nodes/proxy."""
