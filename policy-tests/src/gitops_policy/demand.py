@@ -148,13 +148,37 @@ def _fits_term(pod: Pod, term: dict[str, Any]) -> bool:
     return bool(own) is (operator == "Exists")
 
 
-def needed(
+@dataclass(frozen=True, slots=True)
+class Need:
+    """How much of a quota's resource may be needed, and what `parts` need it."""
+
+    amount: Fraction
+    parts: tuple[str, ...] = ()
+
+
+@once
+def _needs(_world: World) -> dict[tuple[str, str, str], Need | None]:
+    return {}
+
+
+def need(name: str, quota: Resource, world: World) -> Need | None:
+    """Return how much of a quota's resource its namespace may need; None if that is not known."""
+    scopes = (sequence(quota.spec, "scopes"), mapping(quota.spec, "scopeSelector"))
+    key = (quota.namespace, name, repr(scopes))
+    known = _needs(world)
+    if key not in known:
+        limits = container_range(world, quota.namespace)
+        counted = [crowd for crowd in crowds(world, quota.namespace) if in_scope(crowd, quota)]
+        amount = _needed(name, quota.namespace, counted, limits, world)
+        parts = (f"{c.number} x {c.pod.resource.name}" for c in counted if _uses(name, c, limits))
+        known[key] = None if amount is None else Need(amount, tuple(parts))
+    return known[key]
+
+
+def _needed(
     name: str, namespace: str, counted: list[Crowd], limits: dict[str, Any], world: World
 ) -> Fraction | None:
-    """Return how much of a quota's resource the namespace may need; None if that is not known.
-
-    Resources: https://kubernetes.io/docs/concepts/policy/resource-quotas/#compute-resource-quota
-    """
+    """Resources: https://kubernetes.io/docs/concepts/policy/resource-quotas/#compute-resource-quota."""
     if name in ("pods", "count/pods"):
         return Fraction(sum(crowd.number for crowd in counted))
     bound, _, resource = name.partition(".")
@@ -205,14 +229,14 @@ def _published(kind: str, namespace: str, world: World) -> int:
     return total
 
 
-def largest_use(name: str, crowd: Crowd, limits: dict[str, Any]) -> Fraction:
-    """Return what one template adds to a quota's resource, for messages."""
+def _uses(name: str, crowd: Crowd, limits: dict[str, Any]) -> bool:
+    """Say whether one template adds to a quota's resource, for messages."""
     bound, _, resource = name.partition(".")
     if name in ("cpu", "memory", "ephemeral-storage"):
         bound, resource = "requests", name
     if bound not in ("requests", "limits"):
-        return Fraction(crowd.number)
-    return crowd.number * pod_amount(crowd.pod, bound, resource, limits)
+        return name in ("pods", "count/pods")
+    return bool(pod_amount(crowd.pod, bound, resource, limits))
 
 
 def container_range(world: World, namespace: str, wanted: str = "Container") -> dict[str, Any]:

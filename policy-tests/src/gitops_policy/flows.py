@@ -185,15 +185,19 @@ def blocked(
         direction
         for direction, subject, other in sides
         if not admitted(
-            policies_in(subject.namespace or "", world),
-            direction,
-            subject,
-            other,
-            destination,
-            port,
-            protocol,
+            _concerning(subject, world), direction, subject, other, destination, port, protocol
         )
     )
+
+
+def _concerning(subject: End, world: World) -> Iterable[Resource]:
+    """Return the policies that select an end, or may."""
+    selecting, spaces = _policies(world)
+    if subject.namespace is None:
+        return ()
+    if subject.labels.complete:
+        return selecting.of(subject.namespace, subject.labels.known)
+    return spaces.get(subject.namespace, ())
 
 
 def blocked_from_all(

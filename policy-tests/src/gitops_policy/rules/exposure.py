@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import entries, mapping, sequence, text
+from gitops_policy.fields import entries, sequence, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
 from gitops_policy.registry import PODS, rule
 from gitops_policy.rules.ingress import INGRESS, service_backends
 from gitops_policy.rules.routes import ROUTES, backends
-from gitops_policy.selectors import matches
-from gitops_policy.world import World
+from gitops_policy.selectors import services_of
+from gitops_policy.world import World, once
 
 _TYPES = "https://kubernetes.io/docs/concepts/services-networking/service/#publishing-services-service-types"
 _PUBLISHED = ("NodePort", "LoadBalancer")
@@ -114,33 +114,34 @@ def no_external_name(service: Resource) -> Iterator[Problem]:
 )
 def exposed_workload(pod: Pod, world: World) -> Iterator[Problem]:
     """No published Service, Ingress or route leads to the pods."""
-    namespace = pod.resource.namespace
-    for service in world.index.of_kind("Service"):
-        wanted = mapping(service.spec, "selector")
-        if service.namespace != namespace or not wanted:
-            continue
-        if matches({"matchLabels": wanted}, pod.labels):
-            for way in _ways(service, world):
-                yield pod.resource.problem(
-                    ("metadata", "name"),
-                    f"reached from outside by {way}",
-                    "make sure that this is meant",
-                )
+    for service in services_of(pod, world):
+        ways = _ways(world).get((service.namespace, service.name), [])
+        if text(service.spec, "type") in _PUBLISHED:
+            ways = [f"Service {service.name!r} of type {text(service.spec, 'type')}", *ways]
+        for way in ways:
+            yield pod.resource.problem(
+                ("metadata", "name"), f"reached from outside by {way}", "make sure that it is meant"
+            )
 
 
-def _ways(service: Resource, world: World) -> Iterator[str]:
-    if text(service.spec, "type") in _PUBLISHED:
-        yield f"Service {service.name!r} of type {text(service.spec, 'type')}"
+@once
+def _ways(world: World) -> dict[tuple[str, str], list[str]]:
+    """Return the Ingresses and routes that lead to each Service."""
+    found: dict[tuple[str, str], list[str]] = {}
     for ingress in world.index.of_kind(*INGRESS):
-        names = {name for _, name, _ in service_backends(ingress)}
-        if ingress.namespace == service.namespace and service.name in names:
-            yield f"Ingress {ingress.name!r}"
+        for name in {name: None for _, name, _ in service_backends(ingress)}:
+            found.setdefault((ingress.namespace, name), []).append(f"Ingress {ingress.name!r}")
     for route in world.index.of_kind(*ROUTES):
-        if any(_leads_to(service, route, backend) for _, backend in backends(route)):
-            yield f"{route.kind} {route.name!r}"
+        for place in _destinations(route):
+            found.setdefault(place, []).append(f"{route.kind} {route.name!r}")
+    return found
 
 
-def _leads_to(service: Resource, route: Resource, backend: dict[str, object]) -> bool:
-    namespace = text(backend, "namespace") or route.namespace
-    public = bool(entries(route.spec, "parentRefs"))
-    return public and (namespace, text(backend, "name")) == (service.namespace, service.name)
+def _destinations(route: Resource) -> set[tuple[str, str]]:
+    """Return the Services of a route with a Gateway; one of a mesh has none."""
+    if not any(text(p, "kind") in ("", "Gateway") for _, p in entries(route.spec, "parentRefs")):
+        return set()
+    return {
+        (text(backend, "namespace") or route.namespace, text(backend, "name"))
+        for _, backend in backends(route)
+    }

@@ -97,12 +97,10 @@ def network_policy_peer_selects_pods(policy: Resource, world: World) -> Iterator
 
 
 def _chosen(selector: object, world: World) -> list[str]:
-    """Return the namespaces that a selector means if the build holds all pods of them."""
-    spaces = {pod.resource.namespace for pod in world.pods}
-    verdicts = {name: namespace_labels(name, world).accepted(selector) for name in spaces}
-    if text(selector, "matchLabels", NAMESPACE_NAME) not in spaces:
-        return []
-    return sorted(name for name, verdict in verdicts.items() if verdict)
+    """Return the namespace that a selector names, if the build holds pods of it."""
+    name = text(selector, "matchLabels", NAMESPACE_NAME)
+    held = pods_in(world, name) and namespace_labels(name, world).accepted(selector)
+    return [name] if held else []
 
 
 @rule(

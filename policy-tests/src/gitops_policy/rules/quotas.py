@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from gitops_policy.amounts import container_amount
-from gitops_policy.demand import Crowd, container_range, crowds, in_scope, largest_use, needed
+from gitops_policy.demand import Crowd, container_range, in_scope, need
 from gitops_policy.fields import entries, mapping
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container
@@ -33,18 +33,14 @@ def quota_fits_release(quota: Resource, world: World) -> Iterator[Problem]:
 
     Pods that its scopes leave out do not count.
     """
-    limits = container_range(world, quota.namespace)
-    counted = [crowd for crowd in crowds(world, quota.namespace) if in_scope(crowd, quota)]
     for name, hard in mapping(quota.spec, "hard").items():
-        allowed = quantity(hard)
-        wanted = needed(name, quota.namespace, counted, limits, world)
-        if allowed is not None and wanted is not None and wanted > allowed:
-            parts = [c for c in counted if largest_use(name, c, limits)]
-            shown = ", ".join(f"{c.number} x {c.pod.resource.name}" for c in parts)
+        allowed, wanted = quantity(hard), need(str(name), quota, world)
+        if allowed is not None and wanted is not None and wanted.amount > allowed:
+            of_what = f" ({', '.join(wanted.parts)})" if wanted.parts else ""
             yield quota.problem(
                 ("spec", "hard", name),
-                f"up to {_shown(wanted)} may be needed ({shown}), the quota is {hard}",
-                f"raise it to {_shown(wanted)}, or lower the autoscaler's maximum",
+                f"up to {_shown(wanted.amount)} may be needed{of_what}, the quota is {hard}",
+                f"raise it to {_shown(wanted.amount)}, or lower the autoscaler's maximum",
             )
 
 
