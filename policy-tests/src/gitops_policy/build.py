@@ -104,7 +104,7 @@ def _destination(folder: Path) -> str:
     root = repository(folder)
     path = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else ""
     for file in manifest_files(root / "apps") if path not in ("", ".") else []:
-        if path not in file.read_text(encoding="utf-8", errors="replace"):
+        if not file.is_file() or path not in file.read_text(encoding="utf-8", errors="replace"):
             continue
         for application in read_file(file, shown(file)):
             spec = mapping(application.content, "spec")
@@ -198,12 +198,15 @@ def _check_object(source: Source) -> None:
 
 
 def manifest_files(folder: Path) -> list[Path]:
-    """Return the YAML and JSON files under a folder, hidden ones left out."""
+    """Return the YAML and JSON files under a folder, hidden ones left out.
+
+    A link to nowhere is one of them: reading it says so.
+    """
     return sorted(
         path
         for path in folder.rglob("*")
         if path.suffix in SUFFIXES
-        and path.is_file()
+        and (path.is_file() or (path.is_symlink() and not path.exists()))
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 

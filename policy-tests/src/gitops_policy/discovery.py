@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os.path import realpath
 from pathlib import Path
 
 from gitops_policy.build import is_kustomization, manifest_files
@@ -25,7 +26,7 @@ def contents(folder: Path) -> Contents:
     folders = sorted({f.parent.resolve() for f in files if is_kustomization(f.parent)})
     parts = {path for found in folders for path in _included(found)}
     tops = [path for path in folders if path not in parts and not _is_component(path)]
-    loose = [f for f in files if not any(path in f.resolve().parents for path in folders)]
+    loose = [f for f in files if not any(path in Path(realpath(f)).parents for path in folders)]
     return Contents(tops, loose)
 
 

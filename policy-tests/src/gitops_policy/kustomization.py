@@ -86,7 +86,11 @@ def _read_folder(folder: Path, tree: Tree) -> None:
     path = kustomization_file(folder)
     if path is None:
         raise RenderError("no kustomization.yaml in this folder", shown(folder))
-    for source in _read(path):
+    sources = _read(path)
+    if len(sources) > 1:
+        reason = "a second document: kustomize reads the first one only, without a word"
+        raise RenderError(reason, shown(path), sources[1].line())
+    for source in sources:
         tree.kustomizations.append(Kustomization(folder, source))
         for entry, where in _references(source):
             _follow(folder, entry, source, where, tree)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from errno import ENAMETOOLONG
 from functools import partial
 from pathlib import Path
 
@@ -86,6 +87,20 @@ def _release_file(error: ManifestError, config: Config) -> dict[str, Report]:
         return {}
     report = lint(build, replace(config, only=("release-env",), skip=()))
     return {build.name: report} if report.findings else {}
+
+
+def refuse_impossible(names: Iterable[str]) -> None:
+    """Raise ManifestError for a name that no file can have."""
+    for name in names:
+        try:
+            Path(name).resolve().lstat()
+        except RuntimeError:
+            raise ManifestError("cannot be read: links in a circle", name) from None
+        except ValueError as error:
+            raise ManifestError(f"is no path: {error}", ascii(name)) from None
+        except OSError as error:
+            if error.errno == ENAMETOOLONG:
+                raise ManifestError("is no path: too long", f"{name[:40]}...") from None
 
 
 def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]]:
