@@ -121,10 +121,10 @@ def dns_reachable(pod: Pod, world: World) -> Iterator[Problem]:
         return
     source = pod_end(pod, world)
     for protocol in ("TCP", "UDP"):
-        refused = [
-            blocked(world, source, server, port, protocol) for server, port in dns_servers(world)
-        ]
-        if all("Egress" in sides for sides in refused):
+        if all(
+            "Egress" in blocked(world, source, server, port, protocol)
+            for server, port in dns_servers(world)
+        ):
             yield pod.resource.problem(
                 (*pod.path, "metadata", "labels"),
                 f"its egress policies refuse DNS over {protocol}",
