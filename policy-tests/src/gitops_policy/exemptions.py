@@ -75,7 +75,7 @@ def _annotated(resource: Resource) -> Iterator[Exemption]:
 
 def _written(resource: Resource, path: FieldPath, notes: Manifest) -> Iterator[Exemption]:
     for key, value in notes.items():
-        if key.startswith(PREFIX):
+        if isinstance(key, str) and key.startswith(PREFIX):
             rule = key.removeprefix(PREFIX)
             yield _exemption(rule, resource, (*path, key), _settings(str(value)))
 
