@@ -68,7 +68,8 @@ def _git(git: dict[str, Any], root: Path | None, own: set[str]) -> list[Paramete
 
 
 def _directories(git: dict[str, Any], root: Path) -> list[Parameters]:
-    wanted, refused = set(), set()
+    wanted: set[str] = set()
+    refused: set[str] = set()
     folders = [path.relative_to(root).as_posix() for path in _visible(root) if path.is_dir()]
     for _, item in entries(git, "directories"):
         hits = {folder for folder in folders if matches(text(item, "path"), folder, "/")}
