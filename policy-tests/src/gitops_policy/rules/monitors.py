@@ -8,9 +8,10 @@ from typing import Any
 from gitops_policy.analyses import analyses
 from gitops_policy.fields import Path, entries, field, sequence, text
 from gitops_policy.findings import Severity
-from gitops_policy.flows import blocked, pod_end, pods_elsewhere
+from gitops_policy.flows import blocked, pod_end
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
+from gitops_policy.prometheus_pods import prometheus_ends
 from gitops_policy.registry import rule
 from gitops_policy.scraping import (
     MONITORS,
@@ -29,7 +30,6 @@ from gitops_policy.world import World
 _DOCS = "https://prometheus-operator.dev/docs/api-reference/api/"
 _TROUBLE = "https://prometheus-operator.dev/docs/platform/troubleshooting/"
 _POLICIES = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"
-_PROMETHEUS = "monitoring.coreos.com/Prometheus"
 
 
 @rule(
@@ -208,10 +208,7 @@ def _numbers(pod: Pod, wanted: object) -> Iterator[int]:
 )
 def monitor_passes_policies(monitor: Resource, world: World) -> Iterator[Problem]:
     """No policy of the pods refuses every Prometheus on the scraped port."""
-    sources = [
-        pods_elsewhere(p.namespace, {"operator.prometheus.io/name": p.name}, world)
-        for p in world.index.of_kind(_PROMETHEUS)
-    ] or [pods_elsewhere(None, {}, world)]
+    sources = prometheus_ends(world)
     for endpoint in endpoints(monitor):
         for pod, port in _reached(endpoint, world):
             end = pod_end(pod, world)
