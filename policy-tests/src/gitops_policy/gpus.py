@@ -9,9 +9,9 @@ from gitops_policy.pods import Container, Pod
 from gitops_policy.quantities import quantity
 
 
-def is_extended(resource: str) -> bool:
+def is_extended(resource: object) -> bool:
     """Say whether a resource is counted by a device plugin: a name with a vendor's domain."""
-    domain, slash, _ = resource.partition("/")
+    domain, slash, _ = str(resource).partition("/")
     return bool(slash) and "." in domain and not domain.endswith("kubernetes.io")
 
 
@@ -22,7 +22,7 @@ def gpus(container: Container) -> Fraction:
         (
             quantity(amount) or Fraction(0)
             for name, amount in limits.items()
-            if is_extended(name) and _is_gpu(name)
+            if is_extended(name) and _is_gpu(str(name))
         ),
         Fraction(0),
     )

@@ -102,7 +102,7 @@ def gpu_scheduling(pod: Pod) -> Iterator[Problem]:
     if pod.resource.group_kind == "apps/DaemonSet":
         return
     tolerated = [i for i, t in entries(pod.spec, "tolerations") if "gpu" in text(t, "key").lower()]
-    chosen = [key for key in mapping(pod.spec, "nodeSelector") if _names_gpu(key)]
+    chosen = [key for key in mapping(pod.spec, "nodeSelector") if _names_gpu(str(key))]
     if not uses_gpu(pod):
         for i in tolerated:
             message = "tolerates the taint of GPU nodes and asks for no GPU"
