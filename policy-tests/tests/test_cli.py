@@ -459,7 +459,8 @@ def test_a_folder_is_linted_beside_its_broken_file_and_foreign_ones(manifest, ca
     root = manifest(BAD, "pod.yaml").parent
     manifest("{{ if .Values.x }}\n", "template.yaml")
     manifest("replicas: 2\n", "values.yaml")
-    manifest("- {rule: a, resource: Pod/a}\n", "policy-tests/exemptions.yaml")
+    manifest("[]\n", "policy-tests/exemptions.yaml")
+    manifest("- {rule: a, resource: Pod/a}\n", "policy/ledger.yaml")
     run(root, *ONLY, "--only", "file-holds-objects", code=2)
     captured = capsys.readouterr()
     assert "privileged-container" in captured.out

@@ -156,6 +156,7 @@ def build_folder(files: Iterable[Path], name: str = "") -> tuple[Build, list[Man
             continue
         try:
             sources = [] if file.parts[-2:] == LEDGER.parts else read_file(file, shown(file))
+            sources = [source for source in sources if not _is_ledger(source.content)]
             if sources and all(_is_foreign(source.content) for source in sources):
                 foreign.append(shown(file))
             else:
@@ -163,6 +164,17 @@ def build_folder(files: Iterable[Path], name: str = "") -> tuple[Build, list[Man
         except ManifestError as error:
             failures.append(error)
     return replace(build_sources(kept, name), foreign=tuple(foreign)), failures
+
+
+def _is_ledger(content: object) -> bool:
+    """Say whether a document is a list of exemptions, which may stand anywhere."""
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and all(
+            isinstance(entry, dict) and {"rule", "resource"} <= entry.keys() for entry in content
+        )
+    )
 
 
 def _is_foreign(content: object) -> bool:
