@@ -27,6 +27,16 @@ test: $(READY) ## Run every test that needs no cluster; with CI=true, hold cover
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(CI),--cov --cov-report=) $(PYTEST_ARGS)
 	@$(if $(CI),$(BIN)/coverage report)
 
+.PHONY: mutants
+mutants: $(READY) ## Break every promise of the overlays once, and list what the policy suite misses
+	@$(BIN)/python tools/install.py kustomize schemas
+	@cd policy-tests && ../$(BIN)/python -m mutants
+
+.PHONY: fuzz
+fuzz: $(READY) ## Spoil manifests for minutes: the policy suite must not crash or hang
+	@$(BIN)/python tools/install.py kustomize schemas
+	@FUZZ_TIMES=$${FUZZ_TIMES:-30} $(BIN)/pytest -n 2 policy-tests/tests/test_fuzz.py $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: $(READY) ## Check format, types, YAML and workflows
 	@$(BIN)/python tools/install.py actionlint
