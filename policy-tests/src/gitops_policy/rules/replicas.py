@@ -66,6 +66,8 @@ def minimum_replicas(workload: Resource, world: World) -> Iterator[Problem]:
         "kube-score:deployment-replicas",
         "polaris:deploymentMissingReplicas",
         "kyverno:require-deployments-have-multiple-replicas",
+        "gatekeeper:replicalimits",
+        "gatekeeper:k8sreplicalimits",
     ],
 )
 def replicas_set(workload: Resource, world: World) -> Iterator[Problem]:
