@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gitops_policy import promql
 from gitops_policy.analyses import UNKNOWN
@@ -104,6 +105,15 @@ def has_defaults(resource: Resource) -> bool:
 
 def adapters(world: World) -> list[Resource]:
     """Return the objects that configure the adapter: of this build, else of the applications."""
+    if world not in _ADAPTERS:
+        _ADAPTERS[world] = _adapters(world)
+    return _ADAPTERS[world]
+
+
+_ADAPTERS: WeakKeyDictionary[World, list[Resource]] = WeakKeyDictionary()
+
+
+def _adapters(world: World) -> list[Resource]:
     found = _configured(world)
     build = world.workspace.build("apps") if world.workspace and not found else None
     return found or (_configured(World(build, world.config, world.workspace)) if build else [])

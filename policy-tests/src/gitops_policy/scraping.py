@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gitops_policy.applications import foreign_namespaces
 from gitops_policy.fields import Path, entries, mapping, sequence, text
@@ -129,15 +130,31 @@ def pods_scraped(monitor: Resource, world: World) -> list[Pod]:
     if monitor.group_kind == POD_MONITOR:
         return [
             pod
-            for namespace in _namespaces(world)
-            if watches(monitor, namespace)
+            for namespace in _watched(monitor, world)
             for pod in pods_in(world, namespace, mapping(monitor.spec, "selector"))
         ]
     return [pod for service in services_scraped(monitor, world) for pod in behind(service, world)]
 
 
-def _namespaces(world: World) -> list[str]:
-    return list(dict.fromkeys(pod.resource.namespace for pod in world.pods))
+def _watched(monitor: Resource, world: World) -> list[str]:
+    chosen = mapping(monitor.spec, "namespaceSelector")
+    if chosen.get("any") is True:
+        return list(dict.fromkeys(pod.resource.namespace for pod in world.pods))
+    return [str(n) for n in sequence(chosen, "matchNames")] or [monitor.namespace]
+
+
+_SCRAPED: WeakKeyDictionary[World, frozenset[int]] = WeakKeyDictionary()
+
+
+def templates_scraped(world: World) -> frozenset[int]:
+    """Return the identities of the pod templates that some monitor of the build selects."""
+    if world not in _SCRAPED:
+        _SCRAPED[world] = frozenset(
+            id(pod.template)
+            for monitor in world.index.of_kind(*MONITORS)
+            for pod in pods_scraped(monitor, world)
+        )
+    return _SCRAPED[world]
 
 
 def services_scraped(monitor: Resource, world: World) -> list[Resource]:
@@ -158,6 +175,15 @@ def behind(service: Resource, world: World) -> list[Pod]:
 
 def scrape_interval(world: World) -> float | None:
     """Return the shortest interval of a scrape that the build or its Prometheus names."""
+    if world not in _INTERVALS:
+        _INTERVALS[world] = _interval(world)
+    return _INTERVALS[world]
+
+
+_INTERVALS: WeakKeyDictionary[World, float | None] = WeakKeyDictionary()
+
+
+def _interval(world: World) -> float | None:
     found = [
         endpoint.interval
         for monitor in world.index.of_kind(*MONITORS)

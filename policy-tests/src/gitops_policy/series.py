@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from weakref import WeakKeyDictionary
 
 from gitops_policy import promql
@@ -27,6 +27,17 @@ class Knowledge:
     recorded: Mapping[str, tuple[RuleItem, ...]]
     scraped: tuple[Endpoint, ...]
     _labels: dict[promql.Node, Labels] = field(default_factory=dict, compare=False)
+    _named: dict[str, Labels | None] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def queries(self) -> dict[str, str]:
+        """The recorded metrics by their expressions."""
+        return {
+            item.tree.prettify(): name
+            for name, items in self.recorded.items()
+            for item in items
+            if item.tree is not None and promql.kind(item.tree) != "NumberLiteral"
+        }
 
     def metric(self, name: str) -> Metric | None:
         """Return the exported metric of this name."""
@@ -70,7 +81,8 @@ class Knowledge:
 
     def _of(self, selector: promql.Node, seen: frozenset[str]) -> Labels:
         name = promql.metric(selector)
-        own = self._recorded(name, seen) or self._exported(name) or ANY
+        nested = self._recorded(name, seen) or self._exported(name) if seen else None
+        own = (nested if seen else self._by_name(name)) or ANY
         wanted = matched(selector)
         sure = own.sure | frozenset(label for label in wanted.sure if own.may(label))
         return Labels(
@@ -79,6 +91,11 @@ class Knowledge:
             own.is_open,
             own.gone | wanted.gone,
         )
+
+    def _by_name(self, name: str) -> Labels | None:
+        if name not in self._named:
+            self._named[name] = self._recorded(name, frozenset()) or self._exported(name)
+        return self._named[name]
 
     def _recorded(self, name: str, seen: frozenset[str]) -> Labels | None:
         if name not in self.recorded or name in seen:
@@ -132,14 +149,23 @@ _KNOWN: WeakKeyDictionary[World, Knowledge] = WeakKeyDictionary()
 def known(world: World) -> Knowledge:
     """Return what a build knows of series."""
     if world not in _KNOWN:
-        recorded: dict[str, tuple[RuleItem, ...]] = {}
+        recorded: dict[str, dict[object, RuleItem]] = {}
         for resource in world.index.of_kind(RULES):
             for item in rule_items(resource):
                 if item.record:
-                    recorded[item.record] = (*recorded.get(item.record, ()), item)
-        scraped = tuple(e for m in world.index.of_kind(*MONITORS) for e in endpoints(m))
-        _KNOWN[world] = Knowledge(contract(world), recorded, scraped)
+                    key = (item.query, tuple(map(str, mapping(item.content, "labels"))))
+                    recorded.setdefault(item.record, {})[key] = item
+        found = [e for m in world.index.of_kind(*MONITORS) for e in endpoints(m)]
+        scraped = {_shape(endpoint): endpoint for endpoint in found}
+        once = {name: tuple(items.values()) for name, items in recorded.items()}
+        _KNOWN[world] = Knowledge(contract(world), once, tuple(scraped.values()))
     return _KNOWN[world]
+
+
+def _shape(endpoint: Endpoint) -> object:
+    """Return what distinguishes one endpoint's labels from another's."""
+    kind = endpoint.monitor.group_kind
+    return endpoint.target_labels, endpoint.stored_labels, endpoint.honors_labels, kind
 
 
 def source(world: World) -> Source:

@@ -16,7 +16,7 @@ from gitops_policy.metrics_adapter import adapter_rules, adapters, has_defaults
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
 from gitops_policy.result_labels import NAME
-from gitops_policy.scraping import MONITORS, endpoints, pods_scraped
+from gitops_policy.scraping import MONITORS, endpoints, pods_scraped, templates_scraped
 from gitops_policy.series import Knowledge, known
 from gitops_policy.world import World
 
@@ -235,11 +235,7 @@ def queried_metrics_are_scraped(rollout: Resource, world: World) -> Iterator[Pro
     asked = any(_asks_own(template, series) for template in _gates(rollout, world))
     if not asked:
         return
-    found = {
-        id(pod.template)
-        for monitor in world.index.of_kind(*MONITORS)
-        for pod in pods_scraped(monitor, world)
-    }
+    found = templates_scraped(world)
     pods = world.pods_of(rollout)
     if pods and not any(id(p.template) in found or _annotated(p.annotations) for p in pods):
         yield rollout.problem(

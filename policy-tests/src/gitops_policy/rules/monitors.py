@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gitops_policy.analyses import analyses
 from gitops_policy.fields import Path, entries, field, sequence, text
@@ -145,22 +146,36 @@ def monitor_scrapes_once(monitor: Resource, world: World) -> Iterator[Problem]:
 )  # fmt: skip
 def monitors_do_not_overlap(monitor: Resource, world: World) -> Iterator[Problem]:
     """No other monitor asks the same path of the same container port; the later one is named."""
-    others = world.index.of_kind(*MONITORS)
-    earlier = others[: next(i for i, one in enumerate(others) if one is monitor)]
+    first = _first_monitors(world)
     mine = _targets(monitor, world)
-    for other in earlier:
-        shared = mine.keys() & _targets(other, world).keys()
-        if shared:
-            yield monitor.problem(
-                mine[min(shared)],
-                f"{other.kind} {other.name} scrapes the same port",
-                "keep one of them; a PodMonitor for a Rollout",
-            )
+    others = {first[target].name: target for target in sorted(mine) if first[target] is not monitor}
+    for target in others.values():
+        other = first[target]
+        yield monitor.problem(
+            mine[target],
+            f"{other.kind} {other.name} scrapes the same port",
+            "keep one of them; a PodMonitor for a Rollout",
+        )
 
 
-def _targets(monitor: Resource, world: World) -> dict[tuple[int, int, str], Path]:
+_Target = tuple[int, int, str]
+_FIRST: WeakKeyDictionary[World, dict[_Target, Resource]] = WeakKeyDictionary()
+
+
+def _first_monitors(world: World) -> dict[_Target, Resource]:
+    """Return for each target the first monitor that scrapes it."""
+    if world not in _FIRST:
+        found: dict[_Target, Resource] = {}
+        for monitor in world.index.of_kind(*MONITORS):
+            for target in _targets(monitor, world):
+                found.setdefault(target, monitor)
+        _FIRST[world] = found
+    return _FIRST[world]
+
+
+def _targets(monitor: Resource, world: World) -> dict[_Target, Path]:
     """Return what a monitor scrapes: pod template, port number, path."""
-    found: dict[tuple[int, int, str], Path] = {}
+    found: dict[_Target, Path] = {}
     for endpoint in endpoints(monitor):
         path = text(endpoint.content, "path") or "/metrics"
         for pod, port in _reached(endpoint, world):
@@ -233,11 +248,7 @@ def monitor_passes_policies(monitor: Resource, world: World) -> Iterator[Problem
 def monitor_keeps_revision(monitor: Resource, world: World) -> Iterator[Problem]:
     """A monitor of a Rollout's pods copies the label rollouts-pod-template-hash."""
     copied = sequence(monitor.spec, "podTargetLabels")
-    rollouts = {
-        id(pod.template): rollout
-        for rollout in world.index.of_kind("argoproj.io/Rollout")
-        for pod in world.pods_of(rollout)
-    }
+    rollouts = _rollouts(world)
     scraped = pods_scraped(monitor, world)
     watched = [rollouts[id(pod.template)] for pod in scraped if id(pod.template) in rollouts]
     if watched and "rollouts-pod-template-hash" not in copied:
@@ -248,6 +259,20 @@ def monitor_keeps_revision(monitor: Resource, world: World) -> Iterator[Problem]
             "add it to podTargetLabels",
             severity=Severity.error if gated else Severity.warning,
         )
+
+
+_ROLLOUTS: WeakKeyDictionary[World, dict[int, Resource]] = WeakKeyDictionary()
+
+
+def _rollouts(world: World) -> dict[int, Resource]:
+    """Return the Rollouts by the identity of their pod template."""
+    if world not in _ROLLOUTS:
+        _ROLLOUTS[world] = {
+            id(pod.template): rollout
+            for rollout in world.index.of_kind("argoproj.io/Rollout")
+            for pod in world.pods_of(rollout)
+        }
+    return _ROLLOUTS[world]
 
 
 @rule(

@@ -38,14 +38,14 @@ def _selects(prometheus: Resource, field: str, resource: Resource, world: World)
     return namespace is None or matches(chosen, {**namespace.labels, **named})
 
 
-def _unselected(kinds: tuple[str, ...], world: World) -> Iterator[tuple[Resource, str]]:
+def _unselected(resource: Resource, field: str, world: World) -> Iterator[Problem]:
     servers = world.index.of_kind(*PROMETHEUS)
-    for resource in world.index.of_kind(*kinds) if servers else ():
-        field = {_RULES: "rule", POD_MONITOR: "podMonitor"}.get(
-            resource.group_kind, "serviceMonitor"
+    if servers and not any(_selects(server, field, resource, world) for server in servers):
+        yield resource.problem(
+            ("metadata", "labels"),
+            "no Prometheus of this build selects it",
+            f"label it as {field}Selector asks, or write {field}Selector: {{}}",
         )
-        if not any(_selects(server, field, resource, world) for server in servers):
-            yield resource, field
 
 
 @rule(
@@ -58,9 +58,7 @@ def _unselected(kinds: tuple[str, ...], world: World) -> Iterator[tuple[Resource
 )
 def prometheus_selects_rules(resource: Resource, world: World) -> Iterator[Problem]:
     """ruleSelector and ruleNamespaceSelector of one Prometheus of the build accept the rules."""
-    for unselected, field in _unselected((_RULES,), world):
-        if unselected is resource:
-            yield _problem(resource, field)
+    yield from _unselected(resource, "rule", world)
 
 
 @rule(
@@ -73,17 +71,8 @@ def prometheus_selects_rules(resource: Resource, world: World) -> Iterator[Probl
 )
 def prometheus_selects_monitors(resource: Resource, world: World) -> Iterator[Problem]:
     """The selectors for monitors of one Prometheus of the build accept it."""
-    for unselected, field in _unselected(MONITORS, world):
-        if unselected is resource:
-            yield _problem(resource, field)
-
-
-def _problem(resource: Resource, field: str) -> Problem:
-    return resource.problem(
-        ("metadata", "labels"),
-        "no Prometheus of this build selects it",
-        f"label it as {field}Selector asks, or write {field}Selector: {{}}",
-    )
+    field = "podMonitor" if resource.group_kind == POD_MONITOR else "serviceMonitor"
+    yield from _unselected(resource, field, world)
 
 
 @rule(

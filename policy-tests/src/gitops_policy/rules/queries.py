@@ -191,12 +191,7 @@ def _quantile_thresholds(tree: promql.Node) -> Iterator[tuple[str, float]]:
 )
 def burn_rate_has_two_windows(resource: Resource, world: World) -> Iterator[Problem]:
     """An alert called burn or budget joins a long and a short window."""
-    recorded = {
-        item.record: item.query
-        for other in world.index.of_kind(RULES)
-        for item in rule_items(other)
-        if item.record
-    }
+    recorded = {name: items[0].query for name, items in known(world).recorded.items()}
     for item in rule_items(resource):
         words = [item.alert, *map(str, mapping(item.content, "annotations").values())]
         if not item.alert or not re.search(r"burn|budget", " ".join(words), re.IGNORECASE):

@@ -12,6 +12,7 @@ from gitops_policy.fields import Path, entries, field, mapping, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
 from gitops_policy.scraping import PROMETHEUS, seconds
+from gitops_policy.series import known
 from gitops_policy.world import World
 
 _RECORDING = "https://prometheus.io/docs/prometheus/latest/configuration/recording_rules/"
@@ -159,12 +160,7 @@ def recording_rule_unique(world: World) -> Iterator[Problem]:
 )
 def query_uses_recorded_metric(resource: Resource, world: World) -> Iterator[Problem]:
     """No part of an expression is the whole expression of a recording rule."""
-    recorded = {
-        item.tree.prettify(): item.record
-        for other in world.index.of_kind(RULES)
-        for item in rule_items(other)
-        if item.record and item.tree is not None and promql.kind(item.tree) != "NumberLiteral"
-    }
+    recorded = known(world).queries
     for expression in expressions(resource) if recorded else ():
         own = text(expression.item, "record")
         for node in promql.walk(expression.tree):
