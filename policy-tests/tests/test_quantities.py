@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from gitops_policy.image_names import image_name
+from gitops_policy.image_names import image_name, malformed
 from gitops_policy.quantities import quantity, share
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,13 +22,37 @@ from hypothesis import strategies as st
         (0.5, Fraction(1, 2)),
         ("-1", -1),
         (".5", Fraction(1, 2)),
+        ("5.", 5),
+        ("+1u", Fraction(1, 10**6)),
+        ("1E3", 1000),
+        ("1Ei", 2**60),
+        ("12e-3", Fraction(12, 1000)),
+        ("3M", 3 * 10**6),
     ],
 )
 def test_quantities(written: object, amount: object) -> None:
     assert quantity(written) == amount
 
 
-@pytest.mark.parametrize("written", [None, True, "", "1 Gi", "1KI", "abc", [], "1e9999", "9" * 99])
+@pytest.mark.parametrize(
+    "written",
+    [
+        None,
+        True,
+        "",
+        "1 Gi",
+        "1KI",
+        "abc",
+        [],
+        "1e9999",
+        "9" * 99,
+        "1_000",
+        "0x10",
+        "1.2.3",
+        "١",
+        "1Ke3",
+    ],
+)
 def test_what_is_no_quantity(written: object) -> None:
     assert quantity(written) is None
 
@@ -60,3 +84,57 @@ def test_image_names_are_read_as_runtimes_do(reference: str, parts: tuple[str, .
     image = image_name(reference)
     assert (image.registry, image.path, image.tag, image.digest) == parts
     assert not image.pinned
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("Nginx", "no repository name"),
+        ("team/Web:v1", "no repository name"),
+        ("a//b", "no repository name"),
+        ("a..b", "no repository name"),
+        ("a___b", "no repository name"),
+        ("-a", "no repository name"),
+        ("x" * 300, "no repository name"),
+        ("Team_1/web", "no registry"),
+        ("host:port/web", "no registry"),
+        ("https://example.com/web", "no registry"),
+        ("web:", "no tag"),
+        ("web:-v1", "no tag"),
+        ("web:" + "v" * 129, "no tag"),
+        ("web:a:b", "no tag"),
+        ("web@", "no digest"),
+        ("nginx@notadigest", "no digest"),
+        ("web@sha256:" + "0" * 63, "no digest"),
+        ("web@sha256:" + "A" * 64, "no digest"),
+    ],
+)
+def test_what_no_runtime_can_pull(reference: str, reason: str) -> None:
+    assert reason in malformed(reference)
+
+
+component = st.from_regex(r"[a-z0-9]{1,5}((\.|_|__|-{1,3})[a-z0-9]{1,5}){0,2}", fullmatch=True)
+hosts = st.sampled_from(
+    ["", "localhost/", "example.com/", "host:5000/", "EXAMPLE/", "10.0.0.1:80/"]
+)
+tags = st.from_regex(r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,9})?", fullmatch=True)
+digests = st.sampled_from(["", "@sha256:" + "0" * 64, "@sha512:" + "f" * 128])
+
+
+@given(hosts, st.lists(component, min_size=1, max_size=3), tags, digests)
+def test_well_formed_references_are_read_whole(
+    host: str, path: list[str], tag: str, digest: str
+) -> None:
+    name = "/".join(path)
+    written = f"{host}{name}{tag}{digest}"
+    image = image_name(written)
+    ambiguous = not host and len(path) > 1 and "." in path[0]
+    assert malformed(written) == ""
+    assert (image.tag, image.digest) == (tag[1:], digest[1:])
+    assert image.pinned is bool(digest)
+    assert ambiguous or image.path.removeprefix("library/") == name
+
+
+@given(st.text(max_size=40))
+def test_any_reference_is_judged(reference: str) -> None:
+    assert isinstance(malformed(reference), str)

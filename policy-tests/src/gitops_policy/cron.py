@@ -77,7 +77,7 @@ def _values(part: str, kind: _Field) -> set[int] | str:
             if start is None or end is None:
                 return f"{kind.name} {term!r} is no number"
             first, last = start, end
-        stride = int(step) if re.fullmatch(r"\d{1,9}", step) else 0
+        stride = int(step) if re.fullmatch(r"[0-9]{1,9}", step) else 0
         if slash and not stride:
             return f"{kind.name} {term!r} has the step {step!r}"
         if not kind.low <= first <= last <= kind.high:
@@ -89,7 +89,7 @@ def _values(part: str, kind: _Field) -> set[int] | str:
 def _number(text: str, kind: _Field) -> int | None:
     if text.lower() in kind.names:
         return kind.names.index(text.lower()) + kind.low
-    return int(text) if re.fullmatch(r"\d{1,9}", text) else None
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def _never(parts: list[str], values: list[set[int]]) -> str:

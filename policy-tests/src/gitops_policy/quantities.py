@@ -8,7 +8,8 @@ from fractions import Fraction
 
 _PATTERN = re.compile(
     r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))"
-    r"(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)"
+    r"(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)",
+    re.ASCII,
 )
 _SUFFIXES = {
     "n": Fraction(1, 10**9),
@@ -53,5 +54,5 @@ def share_down(value: object, whole: int) -> int | None:
 def _share(value: object, whole: int) -> Fraction | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return Fraction(value)
-    match = re.fullmatch(r"(\d{1,9})%", value) if isinstance(value, str) else None
+    match = re.fullmatch(r"([0-9]{1,9})%", value) if isinstance(value, str) else None
     return Fraction(int(match[1]) * whole, 100) if match else None
