@@ -43,15 +43,17 @@ def _is_custom(resource: Resource, world: World) -> bool:
     kinds=BUILD,
 )
 def crd_schemas(world: World) -> Iterator[Problem]:
-    """Where custom kinds are used, the folder of CRD schemas exists."""
+    """Where custom kinds are used, the folder of CRD schemas exists: surely where one is named."""
     own = [r for r in world.index.resources if _is_custom(r, world)]
     if own and world.custom is None:
-        wanted = world.config.schemas or ".tools/schemas"
+        named = world.config.schemas or world.config.profile == "strict"
         yield Problem(
             None,
             (),
-            f"{len(own)} objects of custom kinds cannot be checked: no schemas in {wanted}",
-            "run `make tools`, or name the folder with --schemas",
+            f"no CRD schemas in {world.config.schemas or '.tools/schemas'}: "
+            "objects of custom kinds are not checked against them",
+            "name the folder with --schemas; in this repository `make tools` writes it",
+            Severity.error if named else Severity.warning,
         )
 
 
