@@ -305,6 +305,17 @@ def test_paths_are_those_of_the_current_folder(repository: Repository, capsys, m
     assert found["overlays"][0]["path"] == "dev/web"
 
 
+def test_the_paths_of_the_configuration_are_compared_unless_others_are_named(
+    repository: Repository, capsys
+) -> None:
+    (repository.root / ".gitops-policy.yaml").write_text("paths: [overlays, apps]\n")
+    repository.write(loose__web=DEPLOYMENT)
+    repository.commit("two")
+    assert as_json("one", "two", code=0, capsys=capsys)["overlays"] == []
+    (overlay,) = as_json("one", "two", "loose", code=0, capsys=capsys)["overlays"]
+    assert overlay["path"] == "loose"
+
+
 def test_two_and_three_dots_as_git_has_them(repository: Repository, capsys) -> None:
     path = "overlays/dev/web/deployment.yaml"
     repository.git("switch", "-q", "-c", "topic")

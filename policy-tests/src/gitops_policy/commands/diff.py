@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     config = config_from(options, ["."])
     base, head, paths = split(options.sides)
     with progress("comparing"):
-        comparison = between(base, head, paths, config)
+        usual = [os.path.relpath(path) for path in config.paths]
+        comparison = between(base, head, paths, config, usual=usual)
     if options.output:
         write_output(_shown(comparison, options.format, colour=False) + "\n", options.output)
         say(f"{len(comparison.news.new)} new findings ({options.output})")

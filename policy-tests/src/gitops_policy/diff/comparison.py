@@ -34,17 +34,21 @@ def split(words: list[str]) -> tuple[str, str, list[str]]:
     return first, words[1], words[2:]
 
 
-def between(base: str, head: str, paths: list[str], config: Config) -> Comparison:
-    """Compare what two Git refs or folders render under `paths`, everything if there are none.
+def between(
+    base: str, head: str, paths: list[str], config: Config, *, usual: list[str] | None = None
+) -> Comparison:
+    """Compare what two Git refs or folders render under `paths`.
 
-    Raises SideError for a side or a path that does not exist.
+    Without any, under those of the `usual` ones that a side has, or under everything. Raises
+    SideError for a side or a path that does not exist.
     """
     with ExitStack() as stack:
         before, after = (stack.enter_context(side(name)) for name in (base, head))
-        wanted = paths or ["."]
-        missing = absent(wanted, (before, after))
+        missing = absent(paths, (before, after))
         if missing:
             raise explain(missing, (before, after))
+        unusual = absent(usual or [], (before, after))
+        wanted = paths or [path for path in usual or [] if path not in unusual] or ["."]
         folder = config.schemas or schema_folder(after.repository, before.repository)
         shared = replace(config, schemas=folder)
         sides = [render_side(one, wanted, shared) for one in (before, after)]
