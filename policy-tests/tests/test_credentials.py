@@ -82,8 +82,8 @@ def test_text_without_a_token(text: str) -> None:
     "value",
     [
         "", "  ", "$(X)", "${X}", "$X", "{{ args.x }}", "<password>", "/run/secrets/db",
-        "./key.pem", "file:/a", "vault:secret/web#key", "ref+vault://a", "arn:aws:secretsmanager:eu-west-1:1:a",
-        "projects/1/secrets/a", "ENC[AES256]", "true", "None", "auto", "https://example.com/token",
+        "./key.pem", "file:/a", "vault:secret/web#key", "ref+vault://a", "projects/1/secrets/a",
+        "arn:aws:secretsmanager:eu-west-1:1:a", "ENC[AES256]", "true", "None", "auto", "https://example.com/token",
     ],
 )  # fmt: skip
 def test_values_that_are_no_credential(value: str) -> None:
