@@ -11,9 +11,12 @@ from gitops_policy import application_sets
 from gitops_policy.build import SUFFIXES, Build, build_files, is_kustomization
 from gitops_policy.fields import Path, entries, field, mapping, sequence, text
 from gitops_policy.globs import matches
+from gitops_policy.kustomization import RenderError, read_tree
 from gitops_policy.manifests import ManifestError
 from gitops_policy.model import Index, Resource
-from gitops_policy.world import World
+from gitops_policy.project_scope import repository_key
+from gitops_policy.revisions import origin
+from gitops_policy.world import World, once
 
 APPLICATION = "argoproj.io/Application"
 PROJECT = "argoproj.io/AppProject"
@@ -27,10 +30,12 @@ def sources(application: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield ("spec", "sources", i), source
 
 
+@once
 def own_repositories(world: World) -> set[str]:
     """Return the URLs that mean this repository.
 
-    It is the one of the Application `root`; without it, each whose path is a folder here.
+    It is the one of the Application `root`; without it, each whose path is a folder here, or
+    that is the origin of the clone.
     """
     applications = world.index.of_kind(APPLICATION)
     roots = [a for a in applications if a.name == "root"]
@@ -40,12 +45,26 @@ def own_repositories(world: World) -> set[str]:
         for _, source in sources(application)
         if roots or _exists(world, text(source, "path"))
     }
-    return found | {
-        text(git, "repoURL")
-        for application_set in world.index.of_kind(application_sets.APPLICATION_SET)
-        for git in _git_generators(application_set.spec)
-        if not roots and _exists(world, _first_folder(git))
+    return (
+        found
+        | _of_origin(world)
+        | {
+            text(git, "repoURL")
+            for application_set in world.index.of_kind(application_sets.APPLICATION_SET)
+            for git in _git_generators(application_set.spec)
+            if not roots and _exists(world, _first_folder(git))
+        }
+    )
+
+
+def _of_origin(world: World) -> set[str]:
+    named = {
+        text(source, "repoURL")
+        for application in world.index.of_kind(APPLICATION)
+        for _, source in sources(application)
     }
+    url = origin(world.workspace.root) if world.workspace and named else ""
+    return {name for name in named if url and repository_key(name) == repository_key(url)}
 
 
 def _git_generators(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -135,6 +154,18 @@ def _plain_files(folder: FilePath, directory: dict[str, Any]) -> list[FilePath]:
         for path, name in names.items()
         if (not include or matches(include, name)) and not (exclude and matches(exclude, name))
     ]
+
+
+def synced_files(folder: FilePath, directory: dict[str, Any]) -> set[FilePath]:
+    """Return the files that a source reads of a folder: its kustomization's, or its own."""
+    if not folder.is_dir():
+        return set()
+    if not is_kustomization(folder):
+        return {path.resolve() for path in _plain_files(folder, directory)}
+    try:
+        return set(read_tree(folder).seen)
+    except RenderError:
+        return {path.resolve() for path in folder.rglob("*")}
 
 
 def foreign_namespaces(world: World) -> set[str]:

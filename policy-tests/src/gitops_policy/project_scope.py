@@ -53,6 +53,16 @@ def permits_destination(project: Resource, destination: dict[str, Any], namespac
     return permitted
 
 
+def is_comparable(project: Resource, destination: dict[str, Any]) -> bool:
+    """Say whether a destination can be compared: clusters are named alike, or it is this one."""
+    named = {name: text(destination, name) for name in ("server", "name")}
+    if IN_CLUSTER in named.values() or _IN_CLUSTER_NAME in named.values():
+        return True
+    listed = [item for _, item in entries(project.spec, "destinations")]
+    both = any(value and text(item, name) for item in listed for name, value in named.items())
+    return both or (any(named.values()) and not listed)
+
+
 def _hits(pattern: str, value: str) -> bool:
     if pattern.startswith("!"):
         return not matches(pattern[1:], value)

@@ -21,6 +21,16 @@ def commit_of(root: Path, revision: str) -> str | None:
     return None
 
 
+def has_path(root: Path, commit: str, path: str) -> bool:
+    """Say whether a commit holds a file or folder."""
+    return bool(_git(root, "ls-tree", "--name-only", commit, "--", path.rstrip("/")))
+
+
+def origin(root: Path) -> str:
+    """Return the URL of the remote origin of the clone at `root`; empty where there is none."""
+    return _git(root, "config", "--get", "remote.origin.url") if (root / ".git").exists() else ""
+
+
 def knows_branches(root: Path) -> bool:
     """Say whether `root` is a clone with all its history and the branches of a remote."""
     if not (root / ".git").exists():

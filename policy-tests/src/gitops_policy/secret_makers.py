@@ -135,6 +135,11 @@ def _elastic(cluster: Resource) -> Iterator[Made]:
     yield f"{cluster.name}-es-http-certs-public", frozenset({"tls.crt", "ca.crt"})
 
 
+def _keycloak(keycloak: Resource) -> Iterator[Made]:
+    if not keycloak.spec.get("bootstrapAdmin"):
+        yield f"{keycloak.name}-initial-admin", _LOGIN
+
+
 def _zalando(cluster: Resource) -> Iterator[Made]:
     for user in mapping(cluster.spec, "users"):
         yield f"{user}.{cluster.name}.{_ZALANDO}", _LOGIN
@@ -147,6 +152,7 @@ _MAKERS: dict[str, Callable[[Resource], Iterator[Made]]] = {
     "cert-manager.io/Certificate": _certificate,
     "elasticsearch.k8s.elastic.co/Elasticsearch": _elastic,
     "external-secrets.io/ExternalSecret": _external,
+    "k8s.keycloak.org/Keycloak": _keycloak,
     "kafka.strimzi.io/KafkaUser": _kafka_user,
     "onepassword.com/OnePasswordItem": _named_alike,
     "postgresql.cnpg.io/Cluster": _database,

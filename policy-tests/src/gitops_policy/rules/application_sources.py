@@ -6,15 +6,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gitops_policy.applications import APPLICATION, local_paths, own_repositories, sources
+from gitops_policy.applications import (
+    APPLICATION,
+    all_applications,
+    local_paths,
+    own_repositories,
+    rendered,
+    sources,
+    synced_files,
+)
 from gitops_policy.build import is_kustomization
 from gitops_policy.fields import mapping, sequence, text
 from gitops_policy.findings import Origin
 from gitops_policy.kustomization import shown
 from gitops_policy.manifests import ManifestError, read_file
-from gitops_policy.model import Problem, Resource
+from gitops_policy.model import Index, Problem, Resource
 from gitops_policy.registry import BUILD, rule
-from gitops_policy.revisions import commit_of, knows_branches
+from gitops_policy.revisions import commit_of, has_path, knows_branches
 from gitops_policy.world import World, once
 
 _TRACKING = "https://argo-cd.readthedocs.io/en/stable/user-guide/tracking_strategies/"
@@ -34,18 +42,25 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
     known_as=["argocd-source-lint:phantom-target"],
 )
 def application_revision_exists(application: Resource, world: World) -> Iterator[Problem]:
-    """targetRevision of this repository is a branch, a tag or a commit.
+    """targetRevision of this repository is a branch, a tag or a commit, and holds the path.
 
     Unless the settings list them, they are asked of a clone that knows a remote's branches.
     """
     root = world.workspace.root if world.workspace else None
     listed = world.config.revisions
-    if root is None or not (listed or knows_branches(root)):
+    if root is None or not (listed or (root / ".git").exists()):
         return
-    for path, _ in local_paths(application, world):
+    certain = bool(listed) or knows_branches(root)
+    for path, folder in local_paths(application, world):
         revision = text(mapping(application.content, *path), "targetRevision")
         plain = revision not in ("", "HEAD") and not _RANGE.search(revision)
-        if plain and not (revision in listed if listed else _commit(revision, root, world)):
+        commit = _commit(revision, root, world) if plain and not listed else None
+        if commit and not has_path(root, commit, folder):
+            yield application.problem(
+                (*path, "path"), f"{revision} has no {folder}", "correct the path or the revision"
+            )
+        known = revision in listed or commit is not None
+        if plain and certain and not known:
             yield application.problem(
                 (*path, "targetRevision"),
                 f"the repository has no branch, tag or commit {revision!r}",
@@ -109,9 +124,7 @@ def _is_checked_out(revision: str, root: Path, world: World) -> bool:
 )
 def application_values_exist(application: Resource, world: World) -> Iterator[Problem]:
     """`$name/file` names a source with that ref; files of this repository are there."""
-    references = {
-        text(source, "ref"): text(source, "repoURL") for _, source in sources(application)
-    }
+    references = {text(source, "ref"): source for _, source in sources(application)}
     own = own_repositories(world) | _repositories_of_values(application, world)
     for path, source in sources(application):
         for i, entry in enumerate(sequence(source, "helm", "valueFiles")):
@@ -122,13 +135,23 @@ def application_values_exist(application: Resource, world: World) -> Iterator[Pr
                     place, f"no source has ref: {name[1:]}", "add the ref, or correct the name"
                 )
                 continue
-            url = references[name[1:]] if name.startswith("$") else text(source, "repoURL")
+            read = references[name[1:]] if name.startswith("$") else source
             inside = file if name.startswith("$") else f"{text(source, 'path')}/{entry}"
-            known = url in own and not _URL.match(str(entry)) and not text(source, "chart")
-            known = known or (name.startswith("$") and url in own)
             ignored = mapping(source, "helm").get("ignoreMissingValueFiles") is True
-            if known and not ignored and not _is_file(world, inside):
+            remote = _URL.match(str(entry)) or text(read, "chart")
+            if text(read, "repoURL") not in own or remote or ignored:
+                continue
+            if not _has_file(world, inside, text(read, "targetRevision")):
                 yield application.problem(place, f"there is no file {inside}", "correct the path")
+
+
+def _has_file(world: World, path: str, revision: str) -> bool:
+    """Say whether a file is there, at its revision in a clone; an unknown revision may have it."""
+    root = world.workspace.root if world.workspace else None
+    if root is None or revision in ("", "HEAD") or not (root / ".git").exists():
+        return _is_file(world, path)
+    commit = _commit(revision, root, world)
+    return commit is None or has_path(root, commit, path.lstrip("/"))
 
 
 def _repositories_of_values(application: Resource, world: World) -> set[str]:
@@ -207,3 +230,66 @@ def _holds_object(path: Path) -> bool:
         and text(content, "metadata", "name")
         for content in contents
     )
+
+
+@rule(
+    id="manifest-is-delivered",
+    title="Every manifest beside those that are delivered is delivered",
+    severity="warning",
+    rationale="A manifest that no Application syncs looks delivered, and never is.",
+    references=[_TRACKING],
+    kinds=BUILD,
+    known_as=["argocd-source-lint:orphan-source"],
+)
+def manifest_is_delivered(world: World) -> Iterator[Problem]:
+    """Objects in the top folders that Applications sync are part of some Application.
+
+    Charts are left to Helm, and kustomizations that a build reads are delivered as a whole.
+    """
+    if world.workspace is None:
+        return
+    root = world.workspace.root.resolve()
+    delivered, tops = _delivered(root, world)
+    for top in sorted(tops):
+        for path in _files_below(root / top):
+            if path not in delivered and _holds_object(path):
+                yield Problem(
+                    None,
+                    (),
+                    f"no Application syncs {path.relative_to(root).as_posix()}",
+                    "add it to a kustomization or an Application's folder, or delete it",
+                    origin=Origin(world.build.name, shown(path), 1),
+                )
+
+
+def _delivered(root: Path, world: World) -> tuple[set[Path], set[str]]:
+    """Return the files that Applications sync, and the top folders that hold them."""
+    files = [d.origin.file for d in world.build.documents if d.origin and d.origin.file]
+    delivered = set(world.build.tree.seen) | {Path(file).resolve() for file in files}
+    tops: set[str] = set()
+    waiting, seen = all_applications(world), set()
+    while waiting:
+        application = waiting.pop()
+        for path, folder in local_paths(application, world):
+            if folder in seen:
+                continue
+            seen.add(folder)
+            directory = mapping(application.content, *path, "directory")
+            delivered |= synced_files(root / folder, directory)
+            top = folder.strip("/").partition("/")[0]
+            tops |= {top} if top not in ("", ".") and (root / top).is_dir() else set()
+            build = rendered(world, folder, directory)
+            waiting += Index(build.documents).of_kind(APPLICATION) if build else []
+    return delivered, tops
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    if (folder / "Chart.yaml").is_file():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from _files_below(path)
+        elif path.suffix in (".yaml", ".yml") and not is_own(path):
+            yield path

@@ -20,6 +20,8 @@ _WEBHOOKS = (
     "admissionregistration.k8s.io/MutatingWebhookConfiguration",
 )
 _DEFAULTED = ("conversionStrategy", "decodingStrategy", "metadataPolicy")
+# What the instances of a database show each other.
+_AMONG_THEMSELVES = ("-server", "-replication")
 _SCALED_BY_OTHERS = ("kueue.x-k8s.io/queue-name",)
 
 
@@ -145,7 +147,11 @@ def application_ignores_made_secrets(application: Resource, world: World) -> Ite
 def _made_names(resource: Resource) -> list[str]:
     if resource.group_kind in ("Secret", "bitnami.com/SealedSecret"):
         return []
-    return [name for namespace, name, _ in made_by(resource) if namespace == resource.namespace]
+    return [
+        name
+        for namespace, name, _ in made_by(resource)
+        if namespace == resource.namespace and not name.endswith(_AMONG_THEMSELVES)
+    ]
 
 
 def _mentions(application: Resource, secret: Resource) -> bool:

@@ -52,7 +52,7 @@ def _scaled(index: Index) -> Iterator[tuple[Resource, bool]]:
         found = index.get(kind, autoscaler.namespace, name)
         if found is not None:
             yield found, "replicas" in found.spec
-        elif name:
+        elif name and "/" in kind:
             group, _, plain = kind.rpartition("/")
             content = {"apiVersion": f"{group}/v1", "kind": plain, "metadata": {"name": name}}
             yield Resource(content, autoscaler.namespace), False

@@ -14,7 +14,7 @@ from gitops_policy.applications import (
 )
 from gitops_policy.fields import entries, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
-from gitops_policy.project_scope import permits_destination, permits_source, refusal
+from gitops_policy.project_scope import is_comparable, permits_destination, permits_source, refusal
 from gitops_policy.registry import rule
 from gitops_policy.world import World
 
@@ -119,7 +119,8 @@ def project_allows_source(application: Resource, world: World) -> Iterator[Probl
                 "add it to sourceRepos",
             )
     destination = mapping(application.spec, "destination")
-    if not permits_destination(project, destination, text(destination, "namespace")):
+    permitted = permits_destination(project, destination, text(destination, "namespace"))
+    if is_comparable(project, destination) and not permitted:
         yield application.problem(
             ("spec", "destination"),
             f"AppProject {project.name!r} does not allow this destination",
