@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from gitops_policy import cli, rules
 from gitops_policy.decisions import Decision, decisions
-from gitops_policy.rule_page import COMMAND, page
+from gitops_policy.rule_page import COMMAND, TOOLS, page
 from gitops_policy.rule_words import looks_at, profiles
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +103,12 @@ def test_the_page_indexes_every_foreign_name() -> None:
     assert all(f"| `{name}` |" in made for name in names)
     assert "| `polaris:nothing` | [decision](#decisions) |" in made
     assert made.index("| `trivy:KSV-0012` |") < made.index("| `trivy:KSV-0014` |")
+
+
+def test_a_foreign_name_names_a_tool_that_the_page_knows() -> None:
+    names = {name for rule in rules() for name in rule.known_as}
+    names |= {name for decision in decisions() for name in decision.names}
+    assert {name.partition(":")[0] for name in names} <= TOOLS.keys()
 
 
 def test_the_schema_is_printed(capsys) -> None:

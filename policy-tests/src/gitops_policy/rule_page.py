@@ -11,7 +11,7 @@ from gitops_policy.registry import Rule
 from gitops_policy.rule_words import looks_at, profiles
 
 COMMAND = "make docs"
-_TOOLS = {
+TOOLS = {
     "kube-linter": "kube-linter",
     "kube-score": "kube-score",
     "polaris": "polaris",
@@ -24,6 +24,12 @@ _TOOLS = {
     "pss": "Pod Security Standards",
     "cis": "CIS Kubernetes Benchmark",
     "nsa": "NSA/CISA Kubernetes Hardening Guide",
+    "argo-rollouts": "kubectl argo rollouts lint",
+    "argocd-source-lint": "argocd-source-lint",
+    "kubeconform": "kubeconform",
+    "kubernetes-validate": "kubernetes-validate",
+    "pint": "pint",
+    "promtool": "promtool",
 }
 
 
@@ -101,9 +107,9 @@ def _index(known: Iterable[Rule], decided: Iterable[Decision]) -> Iterator[str]:
     yield "## Names in other tools"
     yield ""
     yield "Each name works in `--only`, `--skip`, `severity:` and `explain`."
-    order = [*_TOOLS, *sorted(answers.keys() - _TOOLS.keys())]
+    order = [*TOOLS, *sorted(answers.keys() - TOOLS.keys())]
     for tool in (tool for tool in order if tool in answers):
-        yield from ("", f"### {_TOOLS.get(tool, tool)}", "", "| name | rule |", "| --- | --- |")
+        yield from ("", f"### {TOOLS.get(tool, tool)}", "", "| name | rule |", "| --- | --- |")
         for name in sorted(answers[tool], key=_natural):
             yield f"| `{name}` | {', '.join(answers[tool][name])} |"
 
