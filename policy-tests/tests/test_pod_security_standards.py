@@ -21,7 +21,7 @@ FIXTURES = STATE / "pod-security-fixtures"
 LEVELS = ("baseline", "restricted")
 # Versions between which the standards changed since 1.25, and one that is newer than the library.
 VERSIONS = ("1.25", "1.26", "1.27", "1.29", "1.31", "1.32", "1.34", "1.35", "1.36", "1.99")
-EXAMPLES = int(os.environ.get("POD_SECURITY_EXAMPLES", "400"))
+EXAMPLES = 400 * int(os.environ.get("FUZZ_TIMES", "1"))
 
 RULES = {
     "allowPrivilegeEscalation": {"privilege-escalation"},
