@@ -113,11 +113,11 @@ def test_what_no_runtime_can_pull(reference: str, reason: str) -> None:
     assert reason in malformed(reference)
 
 
-component = st.from_regex(r"[a-z0-9]{1,5}((\.|_|__|-{1,3})[a-z0-9]{1,5}){0,2}", fullmatch=True)
+component = st.sampled_from(["a", "0", "a.b", "a_b", "a__b", "a---b", "web-1.0"])
 hosts = st.sampled_from(
     ["", "localhost/", "example.com/", "host:5000/", "EXAMPLE/", "10.0.0.1:80/"]
 )
-tags = st.from_regex(r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,9})?", fullmatch=True)
+tags = st.sampled_from(["", ":v1", ":V1.0_a-b", ":" + "a" * 128])
 digests = st.sampled_from(["", "@sha256:" + "0" * 64, "@sha512:" + "f" * 128])
 
 
