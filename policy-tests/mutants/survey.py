@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
 from gitops_policy.build import Build, build_kustomization
 from gitops_policy.config import Config
+from gitops_policy.config_file import read_config
 from gitops_policy.diff.findings import news
 from gitops_policy.diff.renders import Rendered
 from gitops_policy.engine import lint
@@ -19,7 +20,7 @@ from gitops_policy.findings import Report, Severity
 from gitops_policy.world import Workspace
 
 from mutants import applications, hardening, monitoring, networking, releases, scaling, workloads
-from mutants.mutation import Mutant, apply, mutants
+from mutants.mutation import OPERATORS, Mutant, apply, mutants
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = "apps"
@@ -51,6 +52,12 @@ class Verdict:
 
 
 @cache
+def config() -> Config:
+    """Return this repository's own settings."""
+    return Config(**read_config(ROOT / ".gitops-policy.yaml"))
+
+
+@cache
 def builds() -> dict[str, Build]:
     """Return what is delivered, rendered once, by folder."""
     return {folder: build_kustomization(ROOT / folder) for folder in FOLDERS}
@@ -73,13 +80,16 @@ def all_mutants() -> tuple[tuple[str, Mutant], ...]:
             if key not in seen:
                 seen.add(key)
                 found[mutant.id] = (folder, mutant)
-    return tuple(found.values())
+    # Mutants of one operator stand together: `judge` remembers what caught the last one.
+    order = list(OPERATORS)
+    return tuple(sorted(found.values(), key=lambda one: order.index(one[1].operator)))
 
 
 def sample(share: float) -> list[str]:
     """Return the ids of a share of the mutants, the same ones each time."""
     ids = [mutant.id for _, mutant in all_mutants()]
-    return sorted(random.Random(SEED).sample(ids, round(len(ids) * share)))  # noqa: S311
+    chosen = set(random.Random(SEED).sample(ids, round(len(ids) * share)))  # noqa: S311
+    return [one for one in ids if one in chosen]
 
 
 def survey(ids: Iterable[str] | None = None, jobs: int = 1) -> Iterator[Verdict]:
@@ -106,8 +116,8 @@ def judge(id: str) -> Verdict:  # noqa: A002
     for other, one in builds().items():
         workspace.add(build if other == folder else one)
     hint = _LAST.get(mutant.operator, ())
-    for config in ([Config(only=hint)] if hint else []) + [Config()]:
-        verdict = _judged(id, folder, build, workspace, config)
+    for settings in ([replace(config(), only=hint)] if hint else []) + [config()]:
+        verdict = _judged(id, folder, build, workspace, settings)
         if verdict.caught:
             break
     if verdict.caught:
@@ -123,13 +133,13 @@ def _judged(
     folder: str,
     build: Build,
     workspace: Workspace,
-    config: Config,
+    settings: Config,
 ) -> Verdict:
     """Lint a mutant, and the Applications beside it where its own build says nothing new."""
-    reports = {folder: lint(build, config, workspace=workspace)}
+    reports = {folder: lint(build, settings, workspace=workspace)}
     rules = _new(folder, build, reports[folder])
     if not rules and folder != APPS:
-        reports[APPS] = lint(builds()[APPS], config, workspace=workspace)
+        reports[APPS] = lint(builds()[APPS], settings, workspace=workspace)
         rules = _new(APPS, builds()[APPS], reports[APPS])
     crashed = {error.rule for report in reports.values() for error in report.errors}
     return Verdict(id, _by_id()[id][1].operator, rules, tuple(sorted(crashed)))
@@ -147,7 +157,7 @@ def base(folder: str) -> Rendered:
     for one in builds().values():
         workspace.add(one)
     build = builds()[folder]
-    return Rendered(build, lint(build, Config(), workspace=workspace))
+    return Rendered(build, lint(build, config(), workspace=workspace))
 
 
 def _new(folder: str, build: Build, report: Report) -> tuple[str, ...]:
