@@ -7,7 +7,7 @@ from collections.abc import Collection
 from gitops_policy.fields import sequence, text
 from gitops_policy.model import Resource
 from gitops_policy.producers import secret_keys
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 # cert-manager makes the Secrets of an Ingress or Gateway that carries one of these.
 _ISSUERS = ("cert-manager.io/cluster-issuer", "cert-manager.io/issuer", "kubernetes.io/tls-acme")
@@ -32,10 +32,20 @@ def names_of(world: World, namespace: str, secrets: Collection[str]) -> list[str
     """Return the DNS names of the Certificates that make these Secrets; empty if none does."""
     return [
         str(name)
-        for certificate in world.index.of_kind("cert-manager.io/Certificate")
-        if certificate.namespace == namespace and text(certificate.spec, "secretName") in secrets
+        for secret in sorted(secrets)
+        for certificate in _certificates(world).get((namespace, secret), ())
         for name in (
             *sequence(certificate.spec, "dnsNames"),
             *filter(None, [text(certificate.spec, "commonName")]),
         )
     ]
+
+
+@once
+def _certificates(world: World) -> dict[tuple[str, str], list[Resource]]:
+    """Return the Certificates that make a Secret, by its namespace and name."""
+    found: dict[tuple[str, str], list[Resource]] = {}
+    for certificate in world.index.of_kind("cert-manager.io/Certificate"):
+        key = (certificate.namespace, text(certificate.spec, "secretName"))
+        found.setdefault(key, []).append(certificate)
+    return found

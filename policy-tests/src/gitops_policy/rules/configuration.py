@@ -10,7 +10,7 @@ from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
 from gitops_policy.producers import Keys, Reference, config_map_keys, references, secret_keys
 from gitops_policy.registry import PODS, rule
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 _CONFIG_MAPS = "https://kubernetes.io/docs/concepts/configuration/configmap/"
 _SECRETS = "https://kubernetes.io/docs/concepts/configuration/secret/"
@@ -113,12 +113,7 @@ def policy_secret_exists(policy: Resource, world: World) -> Iterator[Problem]:
 def generated_name_resolved(pod: Pod, world: World) -> Iterator[Problem]:
     """No reference is a generator's plain name while only the hashed name exists."""
     for reference in references(pod):
-        hashed = [
-            found.name
-            for found in world.index.of_kind(reference.kind)
-            if found.namespace == pod.resource.namespace
-            and re.fullmatch(re.escape(reference.name) + r"-[a-z0-9]{10}", found.name)
-        ]
+        hashed = _hashed(world).get((reference.kind, pod.resource.namespace, reference.name))
         exists = world.index.get(reference.kind, pod.resource.namespace, reference.name)
         if hashed and exists is None:
             yield pod.problem(
@@ -169,3 +164,15 @@ def volume_claim_exists(pod: Pod, world: World) -> Iterator[Problem]:
                 f"there is no PersistentVolumeClaim {name!r}",
                 "add it",
             )
+
+
+@once
+def _hashed(world: World) -> dict[tuple[str, str, str], list[str]]:
+    """Return the names with a generator's hash by kind, namespace and plain name."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for resource in world.index.of_kind("ConfigMap", "Secret"):
+        plain, _, end = resource.name.rpartition("-")
+        if re.fullmatch(r"[a-z0-9]{10}", end):
+            key = (resource.kind, resource.namespace, plain)
+            found.setdefault(key, []).append(resource.name)
+    return found

@@ -10,7 +10,7 @@ from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.rules.network_policies import openings, peers
 from gitops_policy.selectors import selected
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"
 
@@ -70,11 +70,10 @@ def network_policy_peers_joined(policy: Resource) -> Iterator[Problem]:
 )
 def namespace_selector_label(policy: Resource, world: World) -> Iterator[Problem]:
     """A namespaceSelector does not use `name` unless a Namespace of the build carries it."""
-    labelled = any("name" in n.labels for n in world.index.of_kind("Namespace"))
     for path, peer in peers(policy):
         selector = mapping(peer, "namespaceSelector")
         expressions = [text(e, "key") for _, e in entries(selector, "matchExpressions")]
-        if "name" in [*mapping(selector, "matchLabels"), *expressions] and not labelled:
+        if "name" in [*mapping(selector, "matchLabels"), *expressions] and not _labelled(world):
             yield policy.problem(
                 (*path, "namespaceSelector"),
                 "it selects by a label `name`, which namespaces do not have",
@@ -112,3 +111,8 @@ def network_policy_port_exists(policy: Resource, world: World) -> Iterator[Probl
                     f"no container of the selected pods has port {number!r}",
                     "write the container's port, not the Service's",
                 )
+
+
+@once
+def _labelled(world: World) -> bool:
+    return any("name" in namespace.labels for namespace in world.index.of_kind("Namespace"))

@@ -10,7 +10,7 @@ from gitops_policy.fields import Path, entries, field, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.rules.rollouts import services_of
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 _ROLLOUT = ["argoproj.io/Rollout"]
 _TRAFFIC = "https://argoproj.github.io/argo-rollouts/features/traffic-management/"
@@ -167,10 +167,8 @@ def service_of_one_rollout(rollout: Resource, world: World) -> Iterator[Problem]
         owner = service.annotations.get(_MANAGED_BY) if service else None
         others = [
             other.name
-            for other in world.index.of_kind(*_ROLLOUT)
-            if other.namespace == rollout.namespace
-            and other.name < rollout.name
-            and name in {found for _, found in services_of(other)}
+            for other in _claims(world).get((rollout.namespace, name), ())
+            if other.name < rollout.name
         ]
         if owner is not None and owner != rollout.name:
             others.append(str(owner))
@@ -199,3 +197,13 @@ def experiment_template_exists(experiment: Resource, world: World) -> Iterator[P
                 f"there is no {kind} {name!r}",
                 "add it, or correct the name",
             )
+
+
+@once
+def _claims(world: World) -> dict[tuple[str, str], list[Resource]]:
+    """Return the Rollouts that name a Service, by its namespace and name."""
+    found: dict[tuple[str, str], list[Resource]] = {}
+    for rollout in world.index.of_kind(*_ROLLOUT):
+        for name in {name for _, name in services_of(rollout)}:
+            found.setdefault((rollout.namespace, name), []).append(rollout)
+    return found

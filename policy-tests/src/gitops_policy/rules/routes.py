@@ -9,7 +9,7 @@ from gitops_policy.fields import Path, entries, field, mapping, text
 from gitops_policy.findings import Severity
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 _API = "https://gateway-api.sigs.k8s.io/reference/spec/"
 GATEWAY = "gateway.networking.k8s.io"
@@ -136,14 +136,9 @@ def listeners(gateway: Resource) -> dict[str, dict[str, Any]]:
 )
 def route_weights_in_git(route: Resource, world: World) -> Iterator[Problem]:
     """A rule with both Services of a Rollout gives stable 100 and canary 0."""
-    for rollout in world.index.of_kind("argoproj.io/Rollout"):
-        canary = mapping(rollout.spec, "strategy", "canary")
-        weights = {text(canary, "stableService"): 100, text(canary, "canaryService"): 0}
-        if rollout.namespace != route.namespace or len(weights) < 2:
-            continue
-        for path, backend in backends(route):
-            wanted = weights.get(text(backend, "name"))
-            if wanted is not None and field(backend, "weight") != wanted:
+    for path, backend in backends(route):
+        for wanted in _weights(world).get((route.namespace, text(backend, "name")), ()):
+            if field(backend, "weight") != wanted:
                 yield route.problem(
                     (*path, "weight"),
                     f"weight is {field(backend, 'weight')!r} in Git",
@@ -187,3 +182,15 @@ def rollout_route_exists(rollout: Resource, world: World) -> Iterator[Problem]:
                 f"HTTPRoute {name!r} does not split between the stable and the canary Service",
                 "add both Services as backendRefs, weights 100 and 0",
             )
+
+
+@once
+def _weights(world: World) -> dict[tuple[str, str], list[int]]:
+    """Return what Git must hold for each Service of a Rollout, by namespace and name."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for rollout in world.index.of_kind("argoproj.io/Rollout"):
+        canary = mapping(rollout.spec, "strategy", "canary")
+        weights = {text(canary, "stableService"): 100, text(canary, "canaryService"): 0}
+        for name, weight in weights.items() if len(weights) > 1 else ():
+            found.setdefault((rollout.namespace, name), []).append(weight)
+    return found

@@ -11,7 +11,7 @@ from gitops_policy.producers import references
 from gitops_policy.registry import EVERY, rule
 from gitops_policy.rules.routes import GATEWAY, backends
 from gitops_policy.scaling import autoscalers
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 _WAVES = "https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/"
 _SYNC = "https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/"
@@ -53,15 +53,13 @@ def rollout_in_one_wave(rollout: Resource, world: World) -> Iterator[Problem]:
     """They carry the same sync wave, or none."""
     canary = mapping(rollout.spec, "strategy", "canary")
     names = {text(canary, "stableService"), text(canary, "canaryService")}
-    routes = [
-        route
-        for route in world.index.of_kind(f"{GATEWAY}/HTTPRoute")
-        if any(text(backend, "name") in names for _, backend in backends(route))
-    ]
-    services = [s for s in world.index.of_kind("Service") if s.name in names]
+    named = ((rollout.namespace, name) for name in sorted(names))
+    routes = {route: None for place in named for route in _routes(world).get(place, ())}
+    found = (world.index.get("Service", rollout.namespace, name) for name in sorted(names))
+    services = [service for service in found if service is not None]
     for other in [*services, *routes, *autoscalers(rollout, world)]:
         wave = str(other.annotations.get(_WAVE, "0"))
-        if other.namespace == rollout.namespace and wave != _wave(rollout):
+        if wave != _wave(rollout):
             yield other.problem(
                 ("metadata", "annotations", _WAVE),
                 f"wave {wave}, its Rollout is in wave {_wave(rollout)}",
@@ -106,13 +104,7 @@ def generated_config_survives(resource: Resource, world: World) -> Iterator[Prob
     """A hashed ConfigMap that a Rollout's pods read is kept, and not shown as OutOfSync."""
     if not _generated(resource, world):
         return
-    readers = {
-        (pod.resource.namespace, reference.name)
-        for rollout in world.index.of_kind("argoproj.io/Rollout")
-        for pod in world.pods_of(rollout)
-        for reference in references(pod)
-        if reference.kind == "ConfigMap"
-    }
+    readers = _read_by_rollouts(world)
     wanted = ((_OPTIONS, "Prune=false"), (_COMPARE, "IgnoreExtraneous"))
     for annotation, value in wanted if (resource.namespace, resource.name) in readers else ():
         if value not in str(resource.annotations.get(annotation, "")).split(","):
@@ -124,6 +116,27 @@ def generated_config_survives(resource: Resource, world: World) -> Iterator[Prob
 
 
 _CONSEQUENCE = {"Prune=false": "pruned at once", "IgnoreExtraneous": "shown as OutOfSync for ever"}
+
+
+@once
+def _routes(world: World) -> dict[tuple[str, str], list[Resource]]:
+    """Return the routes of each namespace by the backends they name."""
+    found: dict[tuple[str, str], list[Resource]] = {}
+    for route in world.index.of_kind(f"{GATEWAY}/HTTPRoute"):
+        for name in {text(backend, "name") for _, backend in backends(route)}:
+            found.setdefault((route.namespace, name), []).append(route)
+    return found
+
+
+@once
+def _read_by_rollouts(world: World) -> set[tuple[str, str]]:
+    return {
+        (pod.resource.namespace, reference.name)
+        for rollout in world.index.of_kind("argoproj.io/Rollout")
+        for pod in world.pods_of(rollout)
+        for reference in references(pod)
+        if reference.kind == "ConfigMap"
+    }
 
 
 def _generated(resource: Resource, world: World) -> bool:
