@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any, TextIO
 
 from gitops_policy.config import ConfigError
@@ -37,7 +38,8 @@ def say(message: object) -> None:
 @contextmanager
 def progress(what: str) -> Iterator[None]:
     """Show on a terminal that long work goes on, and for how long; leaves nothing behind."""
-    if not (sys.stderr.isatty() and hasattr(signal, "setitimer")):
+    can_tick = hasattr(signal, "setitimer") and current_thread() is main_thread()
+    if not (sys.stderr.isatty() and can_tick):
         yield
         return
     started = time.monotonic()
