@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -50,7 +51,7 @@ class Expression:
     item: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RuleItem:
     """An alerting or recording rule with its path and its group."""
 
@@ -58,12 +59,12 @@ class RuleItem:
     content: dict[str, Any]
     group: dict[str, Any]
 
-    @property
+    @cached_property
     def alert(self) -> str:
         """The alert's name; empty for a recording rule."""
         return text(self.content, "alert")
 
-    @property
+    @cached_property
     def record(self) -> str:
         """The recorded metric; empty for an alert."""
         return text(self.content, "record")
@@ -74,17 +75,24 @@ class RuleItem:
         value = self.content.get("expr", "")
         return str(value) if isinstance(value, str | int | float) else ""
 
-    @property
+    @cached_property
     def tree(self) -> promql.Node | None:
         """The expression parsed; None where it does not parse."""
         return tried(self.query)
 
 
-def rule_items(resource: Resource) -> Iterator[RuleItem]:
-    """Yield the rules of a PrometheusRule."""
-    for i, group in entries(resource.spec, "groups"):
-        for j, item in entries(group, "rules"):
-            yield RuleItem(("spec", "groups", i, "rules", j), item, group)
+def rule_items(resource: Resource) -> list[RuleItem]:
+    """Return the rules of a PrometheusRule."""
+    if resource not in _ITEMS:
+        _ITEMS[resource] = [
+            RuleItem(("spec", "groups", i, "rules", j), item, group)
+            for i, group in entries(resource.spec, "groups")
+            for j, item in entries(group, "rules")
+        ]
+    return _ITEMS[resource]
+
+
+_ITEMS: WeakKeyDictionary[Resource, list[RuleItem]] = WeakKeyDictionary()
 
 
 def tried(query: str) -> promql.Node | None:

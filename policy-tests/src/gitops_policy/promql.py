@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from gitops_policy.promql_tree import Tree
+
 Node = Any
 EQUAL, NOT_EQUAL = "MatchOp.Equal", "MatchOp.NotEqual"
 REGEXP, NOT_REGEXP = "MatchOp.Re", "MatchOp.NotRe"
@@ -26,8 +28,7 @@ EXPERIMENTAL = frozenset(
 QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
 # The parser overflows its stack on what nests by the thousand.
 _OPENS = re.compile(r"[(+*/%^<>=!-]|\b(?:and|or|unless|atan2)\b")
-_MOST_OPENED, _DEEPEST, _LONGEST_MATCH = 1000, 200, 200
-_CHILDREN = ("lhs", "rhs", "expr", "param", "vector_selector")
+_MOST_OPENED, _LONGEST_MATCH = 1000, 200
 
 
 @lru_cache(maxsize=4096)
@@ -38,7 +39,7 @@ def parse(query: str) -> Node:
     text = _plain(query)
     if len(_OPENS.findall(QUOTED.sub('""', text))) > _MOST_OPENED:
         raise ValueError("it is too long to be read")
-    tree = promql_parser.parse(text)
+    tree = Tree(promql_parser.parse(text))
     for node in walk(tree):
         _refuse(node)
     return tree
@@ -89,32 +90,19 @@ def returns_bool(node: Node) -> bool:
 
 def kind(node: Node) -> str:
     """Return the name of a node's type, such as `BinaryExpr`."""
-    return type(node).__name__
+    name: str = node.kind
+    return name
 
 
 def children(node: Node) -> Iterator[Node]:
     """Yield the parts of an expression."""
-    for name in _CHILDREN:
-        child = getattr(node, name, None)
-        if child is not None:
-            yield child
-    yield from getattr(node, "args", None) or ()
+    yield from node.children
 
 
-@lru_cache(maxsize=8192)
 def walk(node: Node) -> tuple[Node, ...]:
-    """Return an expression and everything in it, parents first.
-
-    Raises ValueError where it nests deeper than anybody writes.
-    """
-    found, waiting = [], [(node, 0)]
-    while waiting:
-        current, depth = waiting.pop()
-        if depth > _DEEPEST:
-            raise ValueError("it nests too deeply to be read")
-        found.append(current)
-        waiting += [(child, depth + 1) for child in reversed(list(children(current)))]
-    return tuple(found)
+    """Return an expression and everything in it, parents first."""
+    found: tuple[Node, ...] = node.nodes
+    return found
 
 
 def bare(node: Node) -> Node:
@@ -126,7 +114,8 @@ def bare(node: Node) -> Node:
 
 def selectors(node: Node) -> list[Node]:
     """Return every series selector of an expression."""
-    return [n for n in walk(node) if kind(n) == "VectorSelector"]
+    found: list[Node] = node.of_kind("VectorSelector")
+    return found
 
 
 def metric(selector: Node) -> str:
@@ -140,7 +129,7 @@ def metric(selector: Node) -> str:
 
 def matchers(selector: Node) -> dict[str, tuple[str, str]]:
     """Return a selector's label matchers: label -> (operator, value)."""
-    return {m.name: (str(m.op), m.value) for m in selector.matchers.matchers}
+    return {m.name: (m.op, m.value) for m in selector.matchers.matchers}
 
 
 def fits(pattern: str, value: str) -> bool:
@@ -161,12 +150,12 @@ def accepts(sign: str, wanted: str, value: str) -> bool:
 
 def calls(node: Node, *names: str) -> list[Node]:
     """Return the calls of these functions."""
-    return [n for n in walk(node) if kind(n) == "Call" and n.func.name in names]
+    return [n for n in node.of_kind("Call") if n.func.name in names]
 
 
 def divisions(node: Node) -> list[Node]:
     """Return every division."""
-    return [n for n in walk(node) if kind(n) == "BinaryExpr" and str(n.op) == "/"]
+    return [n for n in node.of_kind("BinaryExpr") if n.op == "/"]
 
 
 def aggregated(node: Node) -> bool:

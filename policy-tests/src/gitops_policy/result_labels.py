@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gitops_policy import promql
 
@@ -69,7 +69,14 @@ class Labels:
 
 EMPTY = Labels()
 ANY = Labels(is_open=True)
-Source = Callable[[promql.Node], Labels]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What tells the labels of a selector, with the results that were found with it."""
+
+    of: Callable[[promql.Node], Labels]
+    found: dict[promql.Node, Labels] = field(default_factory=dict, compare=False)
 
 
 def matched(selector: promql.Node) -> Labels:
@@ -89,12 +96,19 @@ def matched(selector: promql.Node) -> Labels:
     return Labels(frozenset(sure), frozenset(sure), True, frozenset(gone))
 
 
-def result_labels(node: promql.Node, source: Source = matched) -> Labels:
+def result_labels(node: promql.Node, source: Source | None = None) -> Labels:
     """Return the labels of an expression's result; `source` knows those of a selector."""
-    node = promql.bare(node)
+    source = source or Source(matched)
+    found = source.found.get(node)
+    if found is None:
+        found = source.found[node] = _result(promql.bare(node), source)
+    return found
+
+
+def _result(node: promql.Node, source: Source) -> Labels:
     kind = promql.kind(node)
     if kind == "VectorSelector":
-        return source(node)
+        return source.of(node)
     if kind == "AggregateExpr":
         return _aggregated(node, source)
     if kind == "BinaryExpr":

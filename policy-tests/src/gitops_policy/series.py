@@ -104,7 +104,7 @@ class Knowledge:
         for item in self.recorded[name]:
             if item.tree is None:
                 return ANY
-            made = result_labels(item.tree, partial(self.labels, seen=seen | {name}))
+            made = result_labels(item.tree, Source(partial(self.labels, seen=seen | {name})))
             made = made.adding(map(str, mapping(item.content, "labels")), sure=True)
             found = made if found is None else found.union(made)
         return found
@@ -143,6 +143,7 @@ def _stored(exporter: frozenset[str], endpoint: Endpoint) -> Labels:
     return Labels(sure, own | target | written, target_open or written_open)
 
 
+_SOURCES: WeakKeyDictionary[World, Source] = WeakKeyDictionary()
 _KNOWN: WeakKeyDictionary[World, Knowledge] = WeakKeyDictionary()
 
 
@@ -170,7 +171,9 @@ def _shape(endpoint: Endpoint) -> object:
 
 def source(world: World) -> Source:
     """Return what tells the labels of a selector in this build."""
-    return known(world).labels
+    if world not in _SOURCES:
+        _SOURCES[world] = Source(known(world).labels)
+    return _SOURCES[world]
 
 
 def result(expression: Expression, world: World) -> Labels:

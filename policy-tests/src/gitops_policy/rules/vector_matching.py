@@ -32,10 +32,8 @@ _SELECTORS = (
 
 def _joins(tree: promql.Node) -> Iterator[promql.Node]:
     """Yield the operations between two vectors."""
-    for node in promql.walk(tree):
-        if promql.kind(node) == "BinaryExpr" and not (
-            promql.is_scalar(node.lhs) or promql.is_scalar(node.rhs)
-        ):
+    for node in tree.of_kind("BinaryExpr"):
+        if not (promql.is_scalar(node.lhs) or promql.is_scalar(node.rhs)):
             yield node
 
 
@@ -88,8 +86,8 @@ def aggregation_label_possible(resource: Resource, world: World) -> Iterator[Pro
 
 
 def _impossible(tree: promql.Node, labels_of: Source) -> Iterator[tuple[str, str]]:
-    for node in promql.walk(tree):
-        if promql.kind(node) == "AggregateExpr" and promql.grouped_by(node):
+    for node in tree.of_kind("AggregateExpr"):
+        if promql.grouped_by(node):
             inner = result_labels(node.expr, labels_of)
             yield from (("by", n) for n in promql.grouped_by(node) if _lost(inner, n))
     for node in _joins(tree):
@@ -148,8 +146,8 @@ def _contradicted(selector: promql.Node) -> Iterator[str]:
 def comparison_possible(resource: Resource) -> Iterator[Problem]:
     """No comparison whose sides hold no series is false."""
     for expression in expressions(resource):
-        for node in promql.walk(expression.tree):
-            if promql.kind(node) != "BinaryExpr" or str(node.op) not in promql.COMPARISONS:
+        for node in expression.tree.of_kind("BinaryExpr"):
+            if node.op not in promql.COMPARISONS:
                 continue
             left, right = promql.constant(node.lhs), promql.constant(node.rhs)
             if left is None or right is None or _COMPARED[str(node.op)](left, right):
