@@ -258,15 +258,21 @@ def _is_peer(peer: object, namespace: str, other: End) -> bool:
 
 def networks(block: object) -> tuple[Network | None, list[Network]]:
     """Return the network of an ipBlock, None where it is none, and its exceptions."""
-    excepted = (_network(item) for item in sequence(block, "except"))
-    return _network(text(block, "cidr")), [net for net in excepted if net]
+    excepted = (network(item) for item in sequence(block, "except"))
+    return network(text(block, "cidr")), [net for net in excepted if net]
 
 
-def _network(value: object) -> Network | None:
+def network(value: object) -> Network | None:
+    """Read a CIDR; None where it is none."""
     try:
         return ip_network(value, strict=False) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def inside(net: Network, other: Network) -> bool:
+    """Say whether a network lies within another."""
+    return net.network_address in other and net.prefixlen >= other.prefixlen
 
 
 def _in_block(block: object, other: End) -> bool:
@@ -287,8 +293,7 @@ def _in_block(block: object, other: End) -> bool:
 
 
 def _covers(hole: Network, net: Network, private: Network) -> bool:
-    smaller = private if private.prefixlen > net.prefixlen else net
-    return hole.version == smaller.version and smaller.subnet_of(hole)  # type: ignore[arg-type]
+    return inside(private if private.prefixlen > net.prefixlen else net, hole)
 
 
 def _port_fits(ports: list[Any], destination: End, port: int | None, protocol: str) -> bool:

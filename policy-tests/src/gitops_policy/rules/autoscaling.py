@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import entries, field, mapping, text
+from gitops_policy.amounts import container_amount
+from gitops_policy.demand import container_range
+from gitops_policy.fields import Path, entries, field, mapping, text
 from gitops_policy.findings import Severity
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
@@ -116,6 +118,48 @@ def hpa_target_exists(autoscaler: Resource, world: World) -> Iterator[Problem]:
             f"apiVersion is {version}, the workload's is {found.api_version}",
             f"write {found.api_version}",
         )
+
+
+@rule(
+    id="hpa-resource-requested",
+    title="What an autoscaler measures by share is requested",
+    severity="error",
+    rationale="A share of a request that is missing cannot be worked out: nothing scales.",
+    references=[_HPA_DOCS + "#support-for-resource-metrics"],
+    kinds=[HPA],
+)
+def hpa_resource_requested(autoscaler: Resource, world: World) -> Iterator[Problem]:
+    """Each container of the target requests the resource of a utilization metric."""
+    kind, name = target(autoscaler)
+    workload = world.index.get(kind, autoscaler.namespace, name)
+    limits = container_range(world, autoscaler.namespace)
+    for path, resource, only in _utilizations(autoscaler):
+        for pod in world.pods_of(workload) if workload else ():
+            measured = [c for c in pod.containers if c.group == "containers" or c.sidecar]
+            lacking = [
+                container.name
+                for container in measured
+                if only in ("", container.name)
+                and container_amount(container, "requests", resource, limits) is None
+            ]
+            if lacking:
+                yield autoscaler.problem(
+                    path,
+                    f"container {lacking[0]!r} of {workload.kind if workload else kind} {name!r}"
+                    f" requests no {resource}",
+                    "request it in every container, or use an average value",
+                )
+
+
+def _utilizations(autoscaler: Resource) -> Iterator[tuple[Path, str, str]]:
+    """Yield where a metric is a share of requests, of which resource, in which container."""
+    if "targetCPUUtilizationPercentage" in autoscaler.spec:
+        yield ("spec", "targetCPUUtilizationPercentage"), "cpu", ""
+    for i, metric in entries(autoscaler.spec, "metrics"):
+        for source in ("resource", "containerResource"):
+            if text(metric, source, "target", "type") == "Utilization":
+                path = ("spec", "metrics", i, source, "name")
+                yield path, text(metric, source, "name"), text(metric, source, "container")
 
 
 @rule(

@@ -198,6 +198,29 @@ def pdb_below_minimum_replicas(budget: Resource, world: World) -> Iterator[Probl
 
 
 @rule(
+    id="pdb-keeps-pods",
+    title="A PodDisruptionBudget keeps some pods",
+    severity="warning",
+    rationale="A budget that lets all pods go at once is none.",
+    references=[_DOCS],
+    kinds=[PDB],
+)
+def pdb_keeps_pods(budget: Resource, world: World) -> Iterator[Problem]:
+    """maxUnavailable is less than the fewest replicas, if several run; minAvailable is not 0."""
+    scales = [scale(workload, world) for workload in covered(budget, world)]
+    fewest = sum(found.minimum for found in scales)
+    most = share(field(budget.spec, "maxUnavailable"), fewest)
+    if field(budget.spec, "minAvailable") in (0, "0", "0%"):
+        yield budget.problem(
+            ("spec", "minAvailable"), "no pod is kept", "set maxUnavailable: 1 instead"
+        )
+    elif most is not None and fewest > 1 and most >= fewest:
+        yield budget.problem(
+            ("spec", "maxUnavailable"), f"all {fewest} pods may go at once", "set maxUnavailable: 1"
+        )
+
+
+@rule(
     id="pdb-evicts-unhealthy-pods",
     title="Pods that are not ready may be evicted",
     severity="warning",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from gitops_policy.fields import Path, entries, field, mapping, text
-from gitops_policy.flows import POLICY
+from gitops_policy.fields import Path, entries, field, mapping, sequence, text
+from gitops_policy.flows import POLICY, inside, network
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.rules.network_policies import openings, peers
@@ -116,3 +117,98 @@ def network_policy_port_exists(policy: Resource, world: World) -> Iterator[Probl
 @once
 def _labelled(world: World) -> bool:
     return any("name" in namespace.labels for namespace in world.index.of_kind("Namespace"))
+
+
+@rule(
+    id="network-policy-names-peers",
+    title="An opening of a NetworkPolicy names its peers",
+    severity="warning",
+    rationale="A rule with ports alone lets everybody in, or everything out, on these ports.",
+    references=[_DOCS],
+    kinds=[POLICY],
+)
+def network_policy_names_peers(policy: Resource) -> Iterator[Problem]:
+    """A rule that names ports has peers too."""
+    for path, item, name in openings(policy):
+        if sequence(item, "ports") and not sequence(item, name):
+            yield policy.problem(
+                (*path, name),
+                "no peers: these ports are open for everybody",
+                f"name the peers in {name}:",
+            )
+
+
+@rule(
+    id="network-policy-names-ports",
+    title="An opening to others names its ports",
+    severity="warning",
+    rationale="Without ports every port is open, also those of tomorrow's sidecars.",
+    references=[_DOCS],
+    kinds=[POLICY],
+)
+def network_policy_names_ports(policy: Resource) -> Iterator[Problem]:
+    """A rule for other namespaces or addresses has ports; pods of one namespace may be trusted."""
+    for path, item, name in openings(policy):
+        beyond = [peer for _, peer in entries(item, name) if set(peer) != {"podSelector"}]
+        if beyond and not sequence(item, "ports") and not any(map(_everybody, beyond)):
+            yield policy.problem(
+                (*path, "ports"), "no ports: every port is open for these peers", "name the ports"
+            )
+
+
+def _everybody(peer: dict[str, Any]) -> bool:
+    """Say whether a peer is every pod of every namespace."""
+    return peer.get("namespaceSelector") == {} and not mapping(peer, "podSelector")
+
+
+@rule(
+    id="network-policy-names-namespaces",
+    title="A peer of a NetworkPolicy is in known namespaces",
+    severity="warning",
+    rationale="Whoever may start a pod in any namespace can give it the labels that are let in.",
+    references=[_DOCS + "#behavior-of-to-and-from-selectors"],
+    kinds=[POLICY],
+)
+def network_policy_names_namespaces(policy: Resource) -> Iterator[Problem]:
+    """No namespaceSelector is empty, but for DNS; on all ports it is network-policy-not-open's."""
+    for path, item, name in openings(policy):
+        ports = entries(item, "ports")
+        if ports and all(port.get("port") in (53, 5353) for _, port in ports):
+            continue
+        for i, peer in entries(item, name):
+            open_wide = _everybody(peer) and not ports
+            if peer.get("namespaceSelector") == {} and not open_wide:
+                yield policy.problem(
+                    (*path, name, i, "namespaceSelector"),
+                    "pods of every namespace with these labels",
+                    "name the namespaces",
+                )
+
+
+@rule(
+    id="network-policy-block-valid",
+    title="The addresses of a NetworkPolicy are networks",
+    severity="error",
+    rationale="The API server refuses any other, and an exception outside of its block.",
+    references=[_DOCS + "#networkpolicy-resource"],
+    kinds=[POLICY],
+)
+def network_policy_block_valid(policy: Resource) -> Iterator[Problem]:
+    """`cidr` is a network, and each `except` a smaller one inside."""
+    for path, peer in peers(policy):
+        block = mapping(peer, "ipBlock")
+        if "ipBlock" not in peer:
+            continue
+        net = network(block.get("cidr"))
+        if net is None:
+            yield policy.problem(
+                (*path, "ipBlock", "cidr"), f"{block.get('cidr')!r} is no network", "write a CIDR"
+            )
+        for i, written in enumerate(sequence(block, "except")):
+            hole = network(written)
+            if net and (hole is None or hole == net or not inside(hole, net)):
+                yield policy.problem(
+                    (*path, "ipBlock", "except", i),
+                    f"{written!r} is no network inside {net}",
+                    "write a smaller network of the block",
+                )

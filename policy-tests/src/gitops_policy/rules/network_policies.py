@@ -13,6 +13,7 @@ from gitops_policy.flows import (
     NAMESPACE_NAME,
     POLICY,
     Network,
+    inside,
     namespace_labels,
     networks,
     types,
@@ -167,12 +168,8 @@ def _whole_internet(item: object, name: str) -> Iterator[tuple[int, bool]]:
 
 def _size(parts: set[Network]) -> int:
     """Count the addresses of networks; one inside another counts once."""
-    outer = [net for net in parts if not any(net != o and _inside(net, o) for o in parts)]
+    outer = [net for net in parts if not any(net != o and inside(net, o) for o in parts)]
     return sum(net.num_addresses for net in outer)
-
-
-def _inside(net: Network, other: Network) -> bool:
-    return net.network_address in other and net.prefixlen >= other.prefixlen
 
 
 @rule(

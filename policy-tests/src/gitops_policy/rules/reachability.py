@@ -13,12 +13,13 @@ from gitops_policy.endpoints import (
     dns_servers,
     gateway_ends,
 )
-from gitops_policy.fields import entries, field, sequence, text
+from gitops_policy.fields import entries, field, mapping, sequence, text
 from gitops_policy.findings import Severity
 from gitops_policy.flows import (
     End,
     blocked,
     blocked_from_all,
+    outside,
     pod_end,
     policies_of,
     types,
@@ -155,7 +156,8 @@ def _uses_names(pod: Pod, world: World) -> bool:
 def dependency_reachable(container: Container, world: World) -> Iterator[Problem]:
     """Each Service named in env, command or args is open on both sides, on the pods' own port.
 
-    Of a Service in another build only its port is known: that it is closed is information.
+    Of a Service in another build only its port is known. 80 and 443 are seldom the pods' own, so
+    that these are closed is information; another one is a warning.
     """
     source = pod_end(container.pod, world)
     for address in addresses(container, world):
@@ -163,11 +165,48 @@ def dependency_reachable(container: Container, world: World) -> Iterator[Problem
             sides = blocked(world, source, reached.end, reached.port)
             if not sides:
                 continue
+            usual = Severity.info if address.port in (80, 443) else Severity.warning
             certain = reached.exact or blocked(world, source, reached.end, None)
             yield container.problem(
                 address.path,
                 f"{address.host}:{address.port} ({reached.name}, port {reached.port})"
                 f" is refused by {_refusal(sides)}",
                 _FIX,
-                severity=None if certain else Severity.info,
+                severity=None if certain else usual,
             )
+
+
+@rule(
+    id="api-server-reachable",
+    title="A pod with a token may reach the API server",
+    severity="error",
+    rationale="A job that mounts a token and is not let out times out at its first call.",
+    references=[_DOCS, "https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"],
+    kinds=PODS,
+)
+def api_server_reachable(pod: Pod, world: World) -> Iterator[Problem]:
+    """The egress of a pod that asks for a token is open to addresses on 443 or 6443."""
+    if not _asks_for_token(pod):
+        return
+    source, server = pod_end(pod, world), outside()
+    if all(blocked(world, source, server, port) for port in (443, 6443)):
+        yield pod.resource.problem(
+            (*pod.path, "metadata", "labels"),
+            "it mounts a token, and its egress policies refuse 443 and 6443 to any address",
+            "allow the API server's addresses by ipBlock",
+        )
+
+
+def _asks_for_token(pod: Pod) -> bool:
+    """Say whether the pod spec itself mounts a token for the API server.
+
+    A projected token with an audience is for somebody else.
+    """
+    if pod.spec.get("automountServiceAccountToken") is True:
+        return True
+    return any(
+        mapping(source, "serviceAccountToken")
+        and not text(source, "serviceAccountToken", "audience")
+        for _, volume in pod.volumes
+        for _, source in entries(volume, "projected", "sources")
+    )

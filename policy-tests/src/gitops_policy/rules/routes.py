@@ -86,7 +86,7 @@ def route_backend_granted(route: Resource, world: World) -> Iterator[Problem]:
                 (*path, "namespace"),
                 f"no ReferenceGrant in namespace {namespace!r} allows this reference",
                 "add a ReferenceGrant there, or use a Service of the route's own namespace",
-                severity=None if _known(namespace, route, world) else Severity.info,
+                severity=None if _known(namespace, route, world) else Severity.warning,
             )
 
 
