@@ -170,9 +170,14 @@ def deprecated_image_registry(pod: Pod) -> Iterator[Problem]:
     known_as="kubescape:C-0075 kyverno:imagepullpolicy-always",
 )
 def image_pull_policy(container: Container) -> Iterator[Problem]:
-    """Where the image is `latest` or has no tag, imagePullPolicy is Always, also by default."""
+    """Where the image has no tag or one without a number, imagePullPolicy is no other than Always.
+
+    `latest`, `stable` and `main` move; unset, the policy of `latest` is Always.
+    """
     policy = container.spec.get("imagePullPolicy")
-    if image_name(text(container.spec, "image")).latest and policy not in (None, "", "Always"):
+    image = image_name(text(container.spec, "image"))
+    moves = image.latest or (not image.digest and image.tag.isalpha())
+    if moves and policy not in (None, "", "Always"):
         yield container.problem(
             ("imagePullPolicy",),
             f"its image has no fixed tag, and imagePullPolicy is {policy}",
@@ -219,6 +224,24 @@ def image_pull_policy_always(container: Container) -> Iterator[Problem]:
             ("imagePullPolicy",),
             f"its image has no digest, and imagePullPolicy is {policy or 'IfNotPresent'}",
             "pin the image by digest, or pull Always",
+        )
+
+
+@rule(
+    id="image-pull-policy-explicit",
+    title="Containers say when their image is pulled",
+    severity="info",
+    rationale="Of taste: the default depends on the tag, and is decided once, when it is created.",
+    references=[_PULL],
+    kinds=CONTAINERS,
+    known_as="polaris:pullPolicyNotAlways",
+    default=False,
+)
+def image_pull_policy_explicit(container: Container) -> Iterator[Problem]:
+    """`imagePullPolicy` is written down."""
+    if not container.spec.get("imagePullPolicy"):
+        yield container.problem(
+            ("imagePullPolicy",), "leaves imagePullPolicy to the default", "write it down"
         )
 
 
