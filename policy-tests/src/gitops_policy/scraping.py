@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,7 +29,7 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y
 _DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint:
     """One endpoint of a monitor, with its path in it."""
 
@@ -41,7 +42,7 @@ class Endpoint:
         """Whether it is a PodMonitor's."""
         return self.monitor.group_kind == POD_MONITOR
 
-    @property
+    @cached_property
     def target_labels(self) -> tuple[frozenset[str], bool]:
         """The labels the scrape adds, and whether there may be others."""
         spec = self.monitor.spec
@@ -50,7 +51,7 @@ class Endpoint:
         added |= set() if self.pods else set(map(sanitized, sequence(spec, "targetLabels")))
         return _relabelled(added, [item for _, item in entries(self.content, "relabelings")])
 
-    @property
+    @cached_property
     def stored_labels(self) -> tuple[frozenset[str], bool]:
         """Further labels that its metric relabelings write, and whether they may write others."""
         return _relabelled(set(), [item for _, item in entries(self.content, "metricRelabelings")])

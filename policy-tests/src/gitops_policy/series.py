@@ -28,6 +28,7 @@ class Knowledge:
     scraped: tuple[Endpoint, ...]
     _labels: dict[promql.Node, Labels] = field(default_factory=dict, compare=False)
     _named: dict[str, Labels | None] = field(default_factory=dict, compare=False)
+    _values: dict[str, Mapping[str, Values]] = field(default_factory=dict, compare=False)
 
     @cached_property
     def queries(self) -> dict[str, str]:
@@ -58,6 +59,11 @@ class Knowledge:
 
     def values(self, name: str) -> Mapping[str, Values]:
         """Return the values that the labels of an exported metric can have."""
+        if name not in self._values:
+            self._values[name] = self._values_of(name)
+        return self._values[name]
+
+    def _values_of(self, name: str) -> Mapping[str, Values]:
         found = self.contract.series(name)
         if found is None or not found.own or name in self.recorded:
             return found.labels or {} if found and name not in self.recorded else {}
