@@ -43,6 +43,11 @@ def entries(value: object, *path: Step) -> list[tuple[int, dict[str, Any]]]:
     return [(i, item) for i, item in enumerate(sequence(value, *path)) if isinstance(item, dict)]
 
 
+def quoted(value: object) -> str:
+    """Write a field's value in a message; a missing one in words."""
+    return "not set" if value is None else repr(value)
+
+
 def pointer(path: Path) -> str:
     """Write a path as a JSON pointer (RFC 6901)."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gitops_policy.fields import Path, mapping, text
+from gitops_policy.fields import Path, mapping, quoted, text
 from gitops_policy.kinds import POD_TEMPLATES
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import EVERY, rule
@@ -204,5 +204,7 @@ def instance_label(resource: Resource) -> Iterator[Problem]:
     if value != resource.name:
         path = ("metadata", "labels", _INSTANCE)
         yield resource.problem(
-            path, f"{_INSTANCE} is {value!r}, not {resource.name!r}", "set it to the name"
+            path,
+            f"{_INSTANCE} is {quoted(value)}, instead of {resource.name!r}",
+            "set it to the name",
         )

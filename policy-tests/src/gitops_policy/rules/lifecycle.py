@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import mapping
+from gitops_policy.fields import mapping, quoted
 from gitops_policy.kinds import POD_TEMPLATES
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container, Pod
@@ -44,7 +44,7 @@ def restart_policy(resource: Resource, world: World) -> Iterator[Problem]:
         if policy not in allowed:
             yield pod.problem(
                 ("restartPolicy",),
-                f"restartPolicy {policy!r} is not allowed for {resource.kind}",
+                f"restartPolicy is {quoted(policy)}, which a {resource.kind} does not allow",
                 f"use {allowed[-1]}",
             )
 

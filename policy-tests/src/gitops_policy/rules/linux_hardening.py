@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import sequence
+from gitops_policy.fields import quoted, sequence
 from gitops_policy.model import Problem
 from gitops_policy.pods import Container
 from gitops_policy.registry import CONTAINERS, rule
@@ -70,7 +70,7 @@ def seccomp_runtime_default(container: Container) -> Iterator[Problem]:
     if not container.pod.windows and kind != "RuntimeDefault":
         yield container.problem(
             ("securityContext", "seccompProfile", "type"),
-            f"seccomp profile {kind!r}",
+            f"the seccomp profile is {quoted(kind)}",
             "set seccompProfile: {type: RuntimeDefault} in the pod's securityContext",
         )
 
@@ -91,7 +91,7 @@ def seccomp_enabled(container: Container) -> Iterator[Problem]:
     if not container.pod.windows and kind in (None, "", "Unconfined"):
         yield container.problem(
             ("securityContext", "seccompProfile", "type"),
-            f"seccomp profile {kind!r}",
+            f"the seccomp profile is {quoted(kind)}",
             "set seccompProfile: {type: RuntimeDefault} in the pod's securityContext",
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import entries, mapping
+from gitops_policy.fields import entries, mapping, quoted
 from gitops_policy.kinds import is_cluster_scoped
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import EVERY, rule
@@ -89,7 +89,7 @@ def namespace_enforces_pod_security(namespace: Resource) -> Iterator[Problem]:
     if level != "restricted":
         yield namespace.problem(
             ("metadata", "labels", _ENFORCE),
-            f"Pod Security is enforced at {level!r}",
+            f"the level of Pod Security is {quoted(level)}",
             f"set {_ENFORCE}: restricted",
         )
 
@@ -114,7 +114,7 @@ def namespace_enforces_baseline(namespace: Resource) -> Iterator[Problem]:
     if level not in ("baseline", "restricted"):
         yield namespace.problem(
             ("metadata", "labels", _ENFORCE),
-            f"Pod Security is enforced at {level!r}",
+            f"the level of Pod Security is {quoted(level)}",
             f"set {_ENFORCE}: restricted",
         )
 

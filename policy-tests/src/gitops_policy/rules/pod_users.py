@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import sequence
+from gitops_policy.fields import quoted, sequence
 from gitops_policy.model import Problem
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
@@ -106,7 +106,7 @@ def _high(container: Container, key: str, lowest: int = _LOWEST_ID) -> Iterator[
     value = container.inherited(key)
     if not isinstance(value, int) or value < lowest:
         yield container.problem(
-            ("securityContext", key), f"{key} is {value!r}", f"set {key} to {lowest} or above"
+            ("securityContext", key), f"{key} is {quoted(value)}", f"set {key} to {lowest} or above"
         )
 
 
