@@ -13,7 +13,15 @@ from gitops_policy.build import Build
 from gitops_policy.durations import go_seconds
 from gitops_policy.model import Document, Resource
 from gitops_policy.pods import Pod
-from gitops_policy.scaling import Scale, release_pods, scale, workload_of
+from gitops_policy.quantities import share, share_down
+from gitops_policy.scaling import (
+    Scale,
+    release_pods,
+    scale,
+    surge,
+    unavailable,
+    workload_of,
+)
 from gitops_policy.selectors import matches
 from gitops_policy.world import World
 from hypothesis import given
@@ -115,6 +123,21 @@ def test_a_rolling_update_adds_its_surge_rounded_up(replicas: int, surge: int) -
         ("Rollout", {"blueGreen": {}}, 8),
         ("Rollout", {"canary": {"maxSurge": 2}}, 6),
         ("Rollout", {"canary": {}}, 5),
+        (
+            "Rollout",
+            {
+                "canary": {
+                    "maxSurge": 0,
+                    "steps": [{"experiment": {"templates": [{}, {"replicas": 2}]}}],
+                }
+            },
+            7,
+        ),
+        (
+            "Rollout",
+            {"canary": {"trafficRouting": {}, "steps": [{"experiment": {"templates": [{}]}}]}},
+            8,
+        ),
         ("Deployment", {"type": "Recreate"}, 4),
         ("StatefulSet", {}, 4),
     ],
@@ -123,6 +146,47 @@ def test_the_pods_of_a_release_depend_on_its_strategy(
     kind: str, strategy: dict[str, Any], most: int
 ) -> None:
     assert release_pods(Resource(workload(kind, {"strategy": strategy}), "a"), 4) == most
+
+
+@given(replicas=st.integers(1, 100), more=st.integers(0, 100), less=st.integers(0, 100))
+def test_an_update_may_always_add_a_pod_or_take_one(replicas: int, more: int, less: int) -> None:
+    rolling = {"maxSurge": f"{more}%", "maxUnavailable": f"{less}%"}
+    subject = Resource(workload("Deployment", {"strategy": {"rollingUpdate": rolling}}), "a")
+    added, taken = surge(subject, replicas), unavailable(subject, replicas)
+    assert added + taken >= 1
+    assert added == ceil(Fraction(more * replicas, 100))
+    assert taken == max(less * replicas // 100, 0 if added else 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategy", "taken"),
+    [
+        ("Deployment", {}, 0),
+        ("Deployment", {"type": "Recreate"}, 3),
+        ("Deployment", {"rollingUpdate": {"maxUnavailable": 2}}, 2),
+        ("Rollout", {"canary": {"maxUnavailable": 1}}, 1),
+        ("StatefulSet", {}, 1),
+    ],
+)
+def test_what_an_update_takes_first_is_rounded_down(
+    kind: str, strategy: dict[str, Any], taken: int
+) -> None:
+    assert unavailable(Resource(workload(kind, {"strategy": strategy}), "a"), 3) == taken
+
+
+@given(value=st.integers(0, 200), whole=st.integers(0, 100))
+def test_the_two_roundings_of_a_share_meet_where_it_is_whole(value: int, whole: int) -> None:
+    up, down = share(f"{value}%", whole), share_down(f"{value}%", whole)
+    assert up is not None
+    assert down is not None
+    assert up - down == (0 if value * whole % 100 == 0 else 1)
+    assert share(value, whole) == share_down(value, whole) == value
+
+
+def test_a_count_that_git_leaves_out_is_told_from_one_that_it_says() -> None:
+    for spec, expected in (({}, Scale(1, 1, written=False)), ({"replicas": 1}, Scale(1, 1))):
+        found = world(workload("Deployment", spec))
+        assert scale(found.index.resources[0], found) == expected
 
 
 def test_a_keda_object_scales_a_deployment_unless_it_says_otherwise() -> None:
