@@ -65,9 +65,7 @@ OUTCOMES = {"everything": EVERYTHING, "clean": CLEAN, "nothing": Outcome({})}
 
 
 def run_of(outcome: Outcome) -> dict[str, Any]:
-    log = json.loads(write(outcome, "sarif"))
-    Draft4Validator(json.loads(SCHEMA.read_text()), format_checker=FormatChecker()).validate(log)
-    (run,) = log["runs"]
+    (run,) = json.loads(write(outcome, "sarif"))["runs"]
     return run
 
 
@@ -112,7 +110,10 @@ def test_json_has_the_versioned_shape_and_names_unreadable_input() -> None:
 
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_sarif_is_valid_against_the_official_schema(name: str) -> None:
-    assert run_of(OUTCOMES[name])["tool"]["driver"]["name"] == "gitops-policy"
+    schema = json.loads(SCHEMA.read_text())
+    log = json.loads(write(OUTCOMES[name], "sarif"))
+    Draft4Validator(schema, format_checker=FormatChecker()).validate(log)
+    assert log["version"] == "2.1.0"
 
 
 def test_a_sarif_rule_helps_and_knows_its_other_names() -> None:
