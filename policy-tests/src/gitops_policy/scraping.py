@@ -14,7 +14,7 @@ from gitops_policy.fields import Path, entries, mapping, sequence, text
 from gitops_policy.model import Resource
 from gitops_policy.pods import Pod
 from gitops_policy.selectors import matches, pods_in, selected
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 POD_MONITOR = "monitoring.coreos.com/PodMonitor"
 SERVICE_MONITOR = "monitoring.coreos.com/ServiceMonitor"
@@ -110,14 +110,6 @@ def endpoints(monitor: Resource) -> Iterator[Endpoint]:
         yield Endpoint(monitor, ("spec", name, i), item)
 
 
-def watches(monitor: Resource, namespace: str) -> bool:
-    """Say whether a monitor looks for targets in a namespace: its own unless it says otherwise."""
-    chosen = mapping(monitor.spec, "namespaceSelector")
-    if chosen.get("any") is True:
-        return True
-    return namespace in (sequence(chosen, "matchNames") or [monitor.namespace])
-
-
 def looks_elsewhere(monitor: Resource, world: World) -> bool:
     """Say whether it looks where objects are that no render of this repository holds."""
     made = {resource.namespace for resource in world.index.resources}
@@ -160,12 +152,35 @@ def templates_scraped(world: World) -> frozenset[int]:
 
 def services_scraped(monitor: Resource, world: World) -> list[Resource]:
     """Return the Services that a ServiceMonitor selects, by their own labels."""
-    return [
-        service
-        for service in world.index.of_kind("Service")
-        if watches(monitor, service.namespace)
-        and matches(mapping(monitor.spec, "selector"), service.labels)
-    ]
+    if monitor.group_kind == POD_MONITOR:
+        return []
+    selector = mapping(monitor.spec, "selector")
+    if mapping(monitor.spec, "namespaceSelector").get("any") is True:
+        found = world.index.of_kind("Service")
+    else:
+        spaces = dict.fromkeys(_watched(monitor, world))
+        found = [s for namespace in spaces for s in _candidates(namespace, selector, world)]
+    return [service for service in found if matches(selector, service.labels)]
+
+
+def _candidates(namespace: str, selector: object, world: World) -> list[Resource]:
+    """Return the Services of a namespace with the rarest label that a selector asks for."""
+    found = world.index.in_namespace(namespace, "Service")
+    for key, value in mapping(selector, "matchLabels").items():
+        if isinstance(value, str):
+            found = min(found, _labelled(world).get((namespace, key, value), []), key=len)
+    return found
+
+
+@once
+def _labelled(world: World) -> dict[tuple[str, str, str], list[Resource]]:
+    """Return the Services by namespace and label."""
+    found: dict[tuple[str, str, str], list[Resource]] = {}
+    for service in world.index.of_kind("Service"):
+        for key, value in service.labels.items():
+            if isinstance(value, str):
+                found.setdefault((service.namespace, key, value), []).append(service)
+    return found
 
 
 def behind(service: Resource, world: World) -> list[Pod]:
