@@ -74,6 +74,13 @@ POD_TEMPLATES: dict[str, Path] = {
     "serving.knative.dev/Service": ("spec", "template"),
     "jobset.x-k8s.io/JobSet": ("spec", "replicatedJobs", "*", "template", "spec", "template"),
     "batch.volcano.sh/Job": ("spec", "tasks", "*", "template"),
+    # A wrong apiVersion, which is a finding itself: the core group has no such kinds to mix up.
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    "DaemonSet": ("spec", "template"),
+    "Deployment": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "ReplicaSet": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
     # Removed from Kubernetes in 1.16, and still in old repositories.
     "extensions/DaemonSet": ("spec", "template"),
     "extensions/Deployment": ("spec", "template"),
@@ -96,6 +103,10 @@ LONG_RUNNING = frozenset(
         "extensions/DaemonSet",
         "extensions/Deployment",
         "extensions/ReplicaSet",
+        "DaemonSet",
+        "Deployment",
+        "ReplicaSet",
+        "StatefulSet",
     }
 )
 

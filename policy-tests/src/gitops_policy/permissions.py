@@ -18,6 +18,7 @@ GOOD_PRACTICES = "https://kubernetes.io/docs/concepts/security/rbac-good-practic
 CHANGES = ("create", "update", "patch", "delete", "deletecollection", "impersonate")
 _ALL_VERBS = {"get", "list", "watch", "create", "update", "patch", "delete"}
 _DEFAULTS = ("admin", "cluster-admin", "edit", "view")
+_GKE_CALICO = "gce:podsecuritypolicy:calico-sa"
 # The bindings to groups that every API server makes.
 _DEFAULT_BINDINGS = (
     "cluster-admin",
@@ -76,8 +77,8 @@ def built_in(resource: Resource) -> bool:
 
 
 def of_the_system(resource: Resource) -> bool:
-    """Say whether a Role or binding has the prefix that Kubernetes keeps to itself."""
-    return resource.name.startswith("system:")
+    """Say whether a Role or binding has a name that Kubernetes, or GKE, keeps to itself."""
+    return resource.name.startswith("system:") or resource.name == _GKE_CALICO
 
 
 def default_binding(binding: Resource) -> bool:
