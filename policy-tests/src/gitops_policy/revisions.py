@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 _SAFE = re.compile(r"[A-Za-z0-9][\w./+-]*")
@@ -40,6 +38,9 @@ def knows_branches(root: Path) -> bool:
 
 
 def _git(root: Path, *arguments: str) -> str:
+    import shutil
+    import subprocess
+
     command = shutil.which("git")
     if command is None:
         return ""
