@@ -129,11 +129,18 @@ def hpa_target_exists(autoscaler: Resource, world: World) -> Iterator[Problem]:
     kinds=[HPA],
 )
 def hpa_resource_requested(autoscaler: Resource, world: World) -> Iterator[Problem]:
-    """Each container of the target requests the resource of a utilization metric."""
+    """A utilization metric is of cpu or memory, and each container of the target requests it."""
     kind, name = target(autoscaler)
     workload = world.index.get(kind, autoscaler.namespace, name)
     limits = container_range(world, autoscaler.namespace)
     for path, resource, only in _utilizations(autoscaler):
+        if resource not in ("cpu", "memory"):
+            yield autoscaler.problem(
+                path,
+                f"{resource} is not measured: the resource metrics are cpu and memory",
+                "use a metric of type Pods or External",
+            )
+            continue
         for pod in world.pods_of(workload) if workload else ():
             measured = [c for c in pod.containers if c.group == "containers" or c.sidecar]
             lacking = [

@@ -8,8 +8,8 @@ from gitops_policy.certificates import covers, names_of, produced
 from gitops_policy.fields import Path, entries, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.routes import GATEWAY, granted
-from gitops_policy.world import World
+from gitops_policy.rules.routes import GATEWAY, ROUTES, granted
+from gitops_policy.world import World, once
 
 _API = "https://gateway-api.sigs.k8s.io/reference/spec/"
 
@@ -137,14 +137,38 @@ def gateway_client_certificate_required(gateway: Resource) -> Iterator[Problem]:
     kinds=[f"{GATEWAY}/Gateway"],
 )
 def certificate_covers_hosts(gateway: Resource, world: World) -> Iterator[Problem]:
-    """The host name of a TLS listener is among the dnsNames of one of its Certificates."""
+    """The host name of a TLS listener is among the dnsNames of one of its Certificates.
+
+    Of a listener without host name the routes say the hosts.
+    """
     for i, listener in entries(gateway.spec, "listeners"):
-        host = text(listener, "hostname")
         secrets = {text(r, "name") for _, r in entries(listener, "tls", "certificateRefs")}
         names = names_of(world, gateway.namespace, secrets)
-        if host and names and not any(covers(name, host) for name in names):
-            yield gateway.problem(
-                ("spec", "listeners", i, "hostname"),
-                f"the certificate is for {', '.join(names)}, not for {host}",
-                "add the host name to the Certificate's dnsNames",
-            )
+        own = text(listener, "hostname")
+        hosts = [own] if own else _route_hosts(gateway, text(listener, "name"), world)
+        for host in hosts if names else ():
+            if not any(covers(name, host) for name in names):
+                yield gateway.problem(
+                    ("spec", "listeners", i, "hostname" if own else "tls"),
+                    f"the certificate is for {', '.join(names)}, not for {host}",
+                    "add the host name to the Certificate's dnsNames",
+                )
+
+
+def _route_hosts(gateway: Resource, section: str, world: World) -> list[str]:
+    """Return the host names of the routes that attach to a listener."""
+    found = _hosts(world)
+    place = (gateway.namespace, gateway.name)
+    return sorted({*found.get((*place, section), ()), *found.get((*place, ""), ())})
+
+
+@once
+def _hosts(world: World) -> dict[tuple[str, str, str], set[str]]:
+    """Return the host names of routes for each Gateway and section that they name."""
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for route in world.index.of_kind(*ROUTES):
+        for _, parent in entries(route.spec, "parentRefs"):
+            namespace = text(parent, "namespace") or route.namespace
+            place = (namespace, text(parent, "name"), text(parent, "sectionName"))
+            found.setdefault(place, set()).update(map(str, sequence(route.spec, "hostnames")))
+    return found
