@@ -166,7 +166,7 @@ def _called(node: promql.Node, source: Source) -> Labels:
     if name == "info":
         return ANY
     vectors = [a for a in arguments if not promql.is_scalar(a)]
-    if not vectors:
+    if not vectors or promql.is_scalar(node):
         return EMPTY
     inner = result_labels(vectors[0], source)
     if name in ("label_replace", "label_join") and promql.kind(arguments[1]) == "StringLiteral":
