@@ -81,7 +81,7 @@ _ABOUT = re.compile(
 # A reference, a file, an address in a secret store, a switch, code, or YAML that goes on below.
 _NOT_LITERAL = re.compile(
     r"""
-        \$\(.*\) | \$\{.*\} | \$[A-Za-z_]\w* | \{\{.*\}\} | <[^<>]+> | %\w+% | %\(.*\)s?
+        \$\(.*\) | \$\{.*\} | \$[A-Za-z_][\w.:-]* | \{\{.*\}\} | <[^<>]+> | %\w+% | %\(.*\)s?
         | (?:\.{0,2}|~)/[\w.@/-]* | [A-Za-z]:\\.* | file:.*
         | (?:vault|op|ref\+\w+|secretref|awssm|gcpsm|azkv|sops):.*
         | arn:aws[\w-]*:(?:secretsmanager|ssm|kms):.* | projects/[^/]+/secrets/.*

@@ -25,9 +25,14 @@ _ANONYMOUS = {
 
 
 def _references(pod: Pod) -> Iterator[tuple[Pod | Container, Path, str]]:
-    """Yield every image of a pod, those of image volumes too, with its place."""
+    """Yield every image of a pod, those of image volumes too, with its place.
+
+    An analysis job's image may be an argument, which only the run knows.
+    """
     for container in pod.containers:
-        yield container, ("image",), text(container.spec, "image")
+        image = text(container.spec, "image")
+        if "{{" not in image:
+            yield container, ("image",), image
     for i, volume in pod.volumes:
         if field(volume, "image") is not None:
             yield pod, ("volumes", i, "image", "reference"), text(volume, "image", "reference")

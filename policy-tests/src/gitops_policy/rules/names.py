@@ -93,7 +93,8 @@ def _labels(resource: Resource, base: Path, metadata: Mapping[str, Any]) -> Iter
         for key, value in mapping(metadata, part).items():
             name = str(key)
             wrong = key_fault(name.lower() if part == "annotations" else name)
-            if not wrong and part == "labels" and isinstance(value, str):
+            literal = isinstance(value, str) and "{{" not in value  # else an analysis argument
+            if not wrong and part == "labels" and literal:
                 wrong = value_fault(value) and f"value {value!r} {value_fault(value)}"
             if wrong:
                 message = f"{part[:-1]} {name!r}: {wrong}"

@@ -34,11 +34,20 @@ _DOCS = "https://kubernetes.io/docs/concepts/overview/working-with-objects/names
     ),
 )
 def not_default_namespace(resource: Resource) -> Iterator[Problem]:
-    """metadata.namespace (or the overlay's) is not `default`; the cluster's own objects may."""
+    """metadata.namespace (or the overlay's) is not `default`; the cluster's own objects may.
+
+    Without any, who applies it may still name one: a warning.
+    """
     own = (resource.group_kind, resource.name) in _OF_THE_CLUSTER
     if resource.namespace == "default" and not own:
+        written = bool(text(resource.content, "metadata", "namespace"))
         yield resource.problem(
-            ("metadata", "namespace"), "it is in namespace default", "set namespace: in the overlay"
+            ("metadata", "namespace"),
+            "it is in namespace default"
+            if written
+            else "it names no namespace: it goes to default unless who applies it names one",
+            "set namespace: in the overlay",
+            severity=None if written else Severity.warning,
         )
 
 
