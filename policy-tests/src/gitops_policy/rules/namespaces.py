@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import entries, mapping, quoted
+from gitops_policy.fields import entries, mapping, quoted, text
+from gitops_policy.findings import Severity
 from gitops_policy.kinds import is_cluster_scoped
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import EVERY, rule
