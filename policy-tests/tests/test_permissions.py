@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 EXEC = Access(("",), ("pods/exec",), ("create",))
 PODS = Access(("",), ("pods",), ("create", "get"))
+SIGNERS = Access(("certificates.k8s.io",), ("signers",), ("approve",))
 NAMES = ["", "*", "apps", "pods", "pods/exec", "pods/*", "*/exec", "create", "get", "list"]
 
 
@@ -36,6 +37,10 @@ def rule(groups: list[str], resources: list[str], verbs: list[str]) -> dict[str,
         (EXEC, rule([""], ["*/log"], ["create"]), False),
         (EXEC, rule([""], ["pods/*"], ["create"]), True),
         (EXEC, rule([""], ["services/*"], ["create"]), False),
+        (SIGNERS, rule(["certificates.k8s.io"], ["signers"], ["approve"]), True),
+        (SIGNERS, rule([""], ["signers"], ["approve"]), True),
+        (SIGNERS, rule([""], ["*"], ["approve"]), False),
+        (SIGNERS, rule(["apps"], ["signers"], ["approve"]), False),
         (EXEC, {"nonResourceURLs": ["*"], "verbs": ["*"]}, False),
         (EXEC, {"resources": ["pods/exec"], "verbs": ["create"]}, True),
         (EXEC, {"apiGroups": "*", "resources": {}, "verbs": None}, False),

@@ -38,13 +38,18 @@ class Access:
 
     def allowed_by(self, rule: dict[str, Any]) -> bool:
         """Say whether a rule of a Role allows any of the verbs on any of the resources."""
-        # A rule without groups is not valid: it is judged by what it means to allow.
-        groups = _strings(rule, "apiGroups") or {"*"}
+        resources = {r for r in _strings(rule, "resources") if _covers(r, self.resources)}
         return (
-            bool({"*", *self.groups} & groups)
-            and bool({"*", *self.verbs} & _strings(rule, "verbs"))
-            and any(_covers(given, self.resources) for given in _strings(rule, "resources"))
+            bool({"*", *self.verbs} & _strings(rule, "verbs"))
+            and bool(resources)
+            and self._in_groups(_strings(rule, "apiGroups"), resources)
         )
+
+    def _in_groups(self, groups: set[str], resources: set[str]) -> bool:
+        # No group is not valid, and the core group has no resources of these names: both are
+        # judged by what they mean to allow.
+        named = bool(resources & set(self.resources))
+        return not groups or bool({"*", *self.groups} & groups) or (named and "" in groups)
 
 
 def _strings(rule: dict[str, Any], name: str) -> set[str]:

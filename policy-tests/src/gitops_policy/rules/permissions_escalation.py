@@ -44,6 +44,7 @@ _WEBHOOKS = Access(
 _CERTIFICATES = "certificates.k8s.io"
 _APPROVAL = Access((_CERTIFICATES,), ("certificatesigningrequests/approval",), ("update", "patch"))
 _SIGNERS = Access((_CERTIFICATES,), ("signers",), ("approve", "sign"))
+_NAME_SIGNERS = "name the signers in resourceNames"
 _VOLUMES = Access(("",), ("persistentvolumes",), ("create",))
 _TOKENS = Access(("",), ("serviceaccounts/token",), ("create",))
 
@@ -148,16 +149,14 @@ def no_webhook_changes(role: Resource) -> Iterator[Problem]:
     rationale="Who approves a certificate for the API server makes a user of any name.",
     references=[GOOD_PRACTICES + "#csrs-and-certificate-issuing"],
     kinds=ROLES,
-    known_as=(
-        "checkov:CKV_K8S_156 kubescape:C-0280 kyverno:restrict-clusterrole-csr-approval cis:5.1.11"
-    ),
+    known_as=("checkov:CKV_K8S_156 kubescape:C-0280 kyverno:restrict-clusterrole-csr cis:5.1.11"),
 )
 def no_certificate_approval(role: Resource) -> Iterator[Problem]:
-    """No rule allows to update the approval of requests, or to approve for any signer."""
-    if not of_the_system(role):
-        fix = "name the signers in resourceNames"
-        yield from grants(role, _APPROVAL, "approve certificates", fix)
-        yield from grants(role, _SIGNERS, "approve certificates of any signer", fix)
+    """No rule allows to update approvals of requests, nor beside it to approve for any signer."""
+    approval = list(grants(role, _APPROVAL, "approve certificates", _NAME_SIGNERS))
+    if approval and not of_the_system(role):
+        yield from approval
+        yield from grants(role, _SIGNERS, "approve certificates of any signer", _NAME_SIGNERS)
 
 
 @rule(
