@@ -193,7 +193,7 @@ def panel_queries(config_map: Resource) -> Iterator[tuple[Path, str]]:
             dashboard = json.loads(value)
         except (ValueError, RecursionError):
             continue
-        for query in dashboard_queries(dashboard):
+        for query in dict.fromkeys(dashboard_queries(dashboard)):
             yield ("data", str(key)), query
 
 

@@ -123,13 +123,14 @@ def pods_scraped(monitor: Resource, world: World) -> list[Pod]:
     if monitor.group_kind == POD_MONITOR:
         return [
             pod
-            for namespace in _watched(monitor, world)
+            for namespace in watched(monitor, world)
             for pod in pods_in(world, namespace, mapping(monitor.spec, "selector"))
         ]
     return [pod for service in services_scraped(monitor, world) for pod in behind(service, world)]
 
 
-def _watched(monitor: Resource, world: World) -> list[str]:
+def watched(monitor: Resource, world: World) -> list[str]:
+    """Return the namespaces that a monitor looks for targets in, of those that the build knows."""
     chosen = mapping(monitor.spec, "namespaceSelector")
     if chosen.get("any") is True:
         return list(dict.fromkeys(pod.resource.namespace for pod in world.pods))
@@ -158,7 +159,7 @@ def services_scraped(monitor: Resource, world: World) -> list[Resource]:
     if mapping(monitor.spec, "namespaceSelector").get("any") is True:
         found = world.index.of_kind("Service")
     else:
-        spaces = dict.fromkeys(_watched(monitor, world))
+        spaces = dict.fromkeys(watched(monitor, world))
         found = [s for namespace in spaces for s in _candidates(namespace, selector, world)]
     return [service for service in found if matches(selector, service.labels)]
 

@@ -138,9 +138,10 @@ def gauge_function_on_counter(resource: Resource, world: World) -> Iterator[Prob
 
 
 def _counter(name: str, series: Knowledge) -> bool:
-    """Say whether a series is a counter, by its type, else by its name."""
-    found = series.type(name)
-    return found == "counter" or (found is None and name.endswith("_total"))
+    """Say whether a series is a counter, by its type; by its name where nobody is known for it."""
+    if name in series.recorded or series.metric(name) is not None:
+        return series.type(name) == "counter"
+    return name.endswith("_total")
 
 
 @rule(

@@ -45,6 +45,8 @@ _POLICIES = "https://kubernetes.io/docs/concepts/services-networking/network-pol
 def monitor_selects_something(monitor: Resource, world: World) -> Iterator[Problem]:
     """Services (by their own labels) or pods match, in the namespaces it may look at."""
     by_pod = monitor.group_kind == POD_MONITOR
+    if by_pod and not world.pods:
+        return
     found = pods_scraped(monitor, world) if by_pod else services_scraped(monitor, world)
     if not found and not looks_elsewhere(monitor, world):
         what = "pod template" if by_pod else "Service"
@@ -250,9 +252,9 @@ def monitor_keeps_revision(monitor: Resource, world: World) -> Iterator[Problem]
     copied = sequence(monitor.spec, "podTargetLabels")
     rollouts = _rollouts(world)
     scraped = pods_scraped(monitor, world)
-    watched = [rollouts[id(pod.template)] for pod in scraped if id(pod.template) in rollouts]
-    if watched and "rollouts-pod-template-hash" not in copied:
-        gated = any(True for rollout in watched for _ in analyses(rollout))
+    found = [rollouts[id(pod.template)] for pod in scraped if id(pod.template) in rollouts]
+    if found and "rollouts-pod-template-hash" not in copied:
+        gated = any(True for rollout in found for _ in analyses(rollout))
         yield monitor.problem(
             ("spec", "podTargetLabels"),
             "rollouts-pod-template-hash is not copied to the series",
