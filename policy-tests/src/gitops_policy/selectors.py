@@ -12,6 +12,12 @@ from gitops_policy.operators import KINDS, made_labels
 from gitops_policy.pods import Pod
 from gitops_policy.world import World, once
 
+_ROLES = (
+    ("canary", "canaryMetadata"),
+    ("canary", "stableMetadata"),
+    ("blueGreen", "activeMetadata"),
+    ("blueGreen", "previewMetadata"),
+)
 # Pods of these kinds are started by others on demand; no Service or budget means them.
 _RUN_TO_END = frozenset({"argoproj.io/AnalysisTemplate", "argoproj.io/ClusterAnalysisTemplate"})
 
@@ -80,11 +86,30 @@ def selected(world: World, namespace: str, selector: object) -> list[Pod]:
 
 
 def selects(world: World, namespace: str, selector: object) -> bool:
-    """Say whether a selector finds a pod: of a template, or of one that an operator makes."""
-    return bool(selected(world, namespace, selector)) or any(
-        resource.namespace == namespace and _may_accept(selector, labels)
-        for resource, labels in _operator_pods(world)
+    """Say whether a selector finds a pod: of a template, or of one that an operator makes.
+
+    A Rollout's pods carry more labels while they are stable, canary, active or preview.
+    """
+    return (
+        bool(selected(world, namespace, selector))
+        or any(matches(selector, labels) for labels in _passing_labels(world).get(namespace, ()))
+        or any(
+            resource.namespace == namespace and _may_accept(selector, labels)
+            for resource, labels in _operator_pods(world)
+        )
     )
+
+
+@once
+def _passing_labels(world: World) -> dict[str, list[dict[str, Any]]]:
+    """Return the labels of Rollouts' pods with those of their role, by namespace."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for rollout in world.index.of_kind("argoproj.io/Rollout"):
+        for strategy, role in _ROLES:
+            metadata = mapping(rollout.spec, "strategy", strategy, role, "labels")
+            for pod in world.pods_of(rollout) if metadata else ():
+                found[rollout.namespace].append({**pod.labels, **metadata})
+    return found
 
 
 def _may_accept(selector: object, labels: Mapping[str, Any]) -> bool:
