@@ -49,9 +49,9 @@ def privileged_port(container: Container) -> Iterator[Problem]:
     known_as="kube-linter:ssh-port kubescape:C-0042",
 )
 def ssh_port(container: Container) -> Iterator[Problem]:
-    """No containerPort is 22."""
+    """No containerPort is 22 by TCP."""
     for i, port in entries(container.spec, "ports"):
-        if port.get("containerPort") == _SSH:
+        if port.get("containerPort") == _SSH and port.get("protocol") in (None, "TCP"):
             yield container.problem(
                 ("ports", i, "containerPort"), "listens on the SSH port", "use kubectl debug"
             )
