@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,7 +21,7 @@ from gitops_policy.analyses import (
 from gitops_policy.applications import APPLICATION
 from gitops_policy.fields import Path, entries, mapping, text
 from gitops_policy.metrics_adapter import adapter_rules
-from gitops_policy.model import Resource
+from gitops_policy.model import Problem, Resource
 from gitops_policy.world import World
 
 RULES = "monitoring.coreos.com/PrometheusRule"
@@ -132,6 +132,23 @@ def _expressions(resource: Resource) -> list[Expression]:
         return list(_triggers(resource))
     panels = list(_panels(resource)) if resource.group_kind == "ConfigMap" else []
     return [*panels, *_adapted(resource)]
+
+
+Check = Callable[..., Iterator[Problem]]
+
+
+def each_once(check: Check) -> Check:
+    """Let a rule report the same mistake at one place once: a dashboard repeats its queries."""
+
+    @wraps(check)
+    def told(*subjects: Any) -> Iterator[Problem]:
+        seen = set()
+        for problem in check(*subjects):
+            if (problem.path, problem.message) not in seen:
+                seen.add((problem.path, problem.message))
+                yield problem
+
+    return told
 
 
 def everywhere(world: World) -> Iterator[Expression]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitops_policy import promql
-from gitops_policy.expressions import CARRIERS, Expression, expressions
+from gitops_policy.expressions import CARRIERS, Expression, each_once, expressions
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.scraping import scrape_interval
@@ -42,6 +42,7 @@ def _ranges(call: promql.Node) -> Iterator[promql.Node]:
     kinds=CARRIERS,
     known_as=["pint:promql/rate"],
 )
+@each_once
 def rate_of_counter(resource: Resource, world: World) -> Iterator[Problem]:
     """The series inside rate, irate and increase is no gauge."""
     series = known(world)
@@ -67,6 +68,7 @@ def rate_of_counter(resource: Resource, world: World) -> Iterator[Problem]:
     kinds=CARRIERS,
     known_as=["pint:promql/rate"],
 )
+@each_once
 def rate_before_sum(resource: Resource, world: World) -> Iterator[Problem]:
     """No rate, irate or increase of a subquery or recorded metric that aggregates counters."""
     series = known(world)
@@ -97,6 +99,7 @@ def _summed(matrix: promql.Node, series: Knowledge) -> bool:
     kinds=CARRIERS,
     known_as=["pint:promql/rate"],
 )  # fmt: skip
+@each_once
 def range_covers_two_scrapes(resource: Resource, world: World) -> Iterator[Problem]:
     """Ranges of rate, irate, increase, delta, deriv are twice the scrape interval or longer."""
     interval = scrape_interval(world) or world.config.scrape_seconds
@@ -121,6 +124,7 @@ def range_covers_two_scrapes(resource: Resource, world: World) -> Iterator[Probl
     kinds=CARRIERS,
     known_as=["pint:promql/counter"],
 )
+@each_once
 def gauge_function_on_counter(resource: Resource, world: World) -> Iterator[Problem]:
     """The series inside delta, idelta, deriv and predict_linear is no counter."""
     series = known(world)
@@ -153,6 +157,7 @@ def _counter(name: str, series: Knowledge) -> bool:
     kinds=CARRIERS,
     known_as=["pint:promql/counter"],
 )
+@each_once
 def counter_through_rate(resource: Resource, world: World) -> Iterator[Problem]:
     """Counters go through rate or increase, but in a gate over pods that the release started."""
     series = known(world)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gitops_policy import promql
 from gitops_policy.analyses import UNKNOWN
-from gitops_policy.expressions import CARRIERS, expressions
+from gitops_policy.expressions import CARRIERS, each_once, expressions
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 
@@ -38,6 +38,7 @@ def _regexps(resource: Resource) -> Iterator[tuple[tuple[str | int, ...], str, s
     kinds=CARRIERS,
     known_as=["pint:promql/regexp"],
 )
+@each_once
 def regexp_is_needed(resource: Resource) -> Iterator[Problem]:
     """`=~` and `!~` stand where `=` and `!=` would not do."""
     for path, label, operator, pattern in _regexps(resource):
@@ -63,6 +64,7 @@ def regexp_is_needed(resource: Resource) -> Iterator[Problem]:
     kinds=CARRIERS,
     known_as=["pint:promql/regexp"],
 )
+@each_once
 def regexp_not_anchored_twice(resource: Resource) -> Iterator[Problem]:
     """No pattern begins with ^ or ends with a plain $."""
     for path, label, _, pattern in _regexps(resource):

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from gitops_policy import promql
 from gitops_policy.analyses import UNKNOWN, analyses
-from gitops_policy.expressions import CARRIERS, expressions
+from gitops_policy.expressions import CARRIERS, each_once, expressions
 from gitops_policy.fields import entries, text
 from gitops_policy.findings import Origin
 from gitops_policy.metrics import unreadable
@@ -53,6 +53,7 @@ def metric_contract_readable(world: World) -> Iterator[Problem]:
     kinds=CARRIERS,
     known_as=["pint:promql/series"],
 )
+@each_once
 def metric_exists(resource: Resource, world: World) -> Iterator[Problem]:
     """Services, known exporters or recording rules of the build make each metric.
 
@@ -83,6 +84,7 @@ def _meant(name: str, series: Knowledge) -> str:
     kinds=CARRIERS,
     known_as=["pint:promql/series"],
 )
+@each_once
 def metric_label_exists(resource: Resource, world: World) -> Iterator[Problem]:
     """Matched labels are the exporter's, the scrape's, or those a recording rule keeps."""
     series = known(world)
@@ -118,6 +120,7 @@ def _selector(name: str) -> promql.Node:
     references=["https://prometheus.io/docs/concepts/metric_types/#histogram"],
     kinds=CARRIERS,
 )
+@each_once
 def metric_bucket_label(resource: Resource, world: World) -> Iterator[Problem]:
     """`le` stands on `_bucket` only, `quantile` on the plain name of a summary only."""
     series = known(world)
@@ -147,6 +150,7 @@ def metric_bucket_label(resource: Resource, world: World) -> Iterator[Problem]:
     kinds=CARRIERS,
     known_as=["pint:promql/series"],
 )
+@each_once
 def metric_label_value_possible(resource: Resource, world: World) -> Iterator[Problem]:
     """Each matcher accepts a value that its label has, where the contract lists them."""
     series = known(world)

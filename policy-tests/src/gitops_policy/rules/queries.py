@@ -11,6 +11,7 @@ from gitops_policy.expressions import (
     CARRIERS,
     RULES,
     TRIGGERS,
+    each_once,
     expressions,
     panel_queries,
     rule_items,
@@ -76,6 +77,7 @@ def trigger_query_parses(scaler: Resource) -> Iterator[Problem]:
     kinds=["ConfigMap"],
     known_as=["pint:promql/syntax"],
 )
+@each_once
 def dashboard_query_parses(config_map: Resource) -> Iterator[Problem]:
     """Each expression without variables of Grafana is valid PromQL."""
     for path, query in panel_queries(config_map):
@@ -94,6 +96,7 @@ def dashboard_query_parses(config_map: Resource) -> Iterator[Problem]:
     references=[_QUERYING + "#vector-matching"],
     kinds=CARRIERS,
 )
+@each_once
 def ratio_of_aggregates(resource: Resource) -> Iterator[Problem]:
     """A metric is not divided by itself with other matchers unless both sides are aggregated."""
     for query in expressions(resource):
@@ -122,6 +125,7 @@ def ratio_of_aggregates(resource: Resource) -> Iterator[Problem]:
     references=[_HISTOGRAMS + "#quantiles"],
     kinds=CARRIERS,
 )
+@each_once
 def histogram_quantile_by_le(resource: Resource) -> Iterator[Problem]:
     """The buckets inside histogram_quantile are aggregated, and the aggregation keeps `le`."""
     for query in expressions(resource):
@@ -145,6 +149,7 @@ def histogram_quantile_by_le(resource: Resource) -> Iterator[Problem]:
     references=[_HISTOGRAMS + "#errors-of-quantile-estimation"],
     kinds=CARRIERS,
 )
+@each_once
 def latency_threshold_is_edge(resource: Resource, world: World) -> Iterator[Problem]:
     """`le` matchers and thresholds of quantiles are edges that the histogram has."""
     series = known(world)
@@ -224,6 +229,7 @@ def _windows(expression: str, recorded: dict[str, str]) -> set[float]:
     references=["https://docs.kernel.org/scheduler/sched-bwc.html#statistics"],
     kinds=CARRIERS,
 )
+@each_once
 def throttling_by_periods(resource: Resource) -> Iterator[Problem]:
     """container_cpu_cfs_throttled_seconds_total is not divided by periods."""
     for query in expressions(resource):

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from gitops_policy import promql
-from gitops_policy.expressions import CARRIERS, RULES, RuleItem, expressions, rule_items
+from gitops_policy.expressions import CARRIERS, RULES, RuleItem, each_once, expressions, rule_items
 from gitops_policy.fields import Path, entries, field, mapping, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
@@ -184,6 +184,7 @@ def query_uses_recorded_metric(resource: Resource, world: World) -> Iterator[Pro
     known_as=["pint:promql/nan"],
     default=False,
 )
+@each_once
 def aggregation_survives_zero(resource: Resource) -> Iterator[Problem]:
     """Inside sum, avg, stddev and stdvar the divisor is a number, filtered or clamped."""
     for expression in expressions(resource):
@@ -220,6 +221,7 @@ def _never_zero(node: promql.Node) -> bool:
     kinds=CARRIERS,
     known_as=["pint:promql/features"],
 )
+@each_once
 def promql_stable(resource: Resource, world: World) -> Iterator[Problem]:
     """Experimental functions appear only beside a Prometheus that has them enabled."""
     enabled = [

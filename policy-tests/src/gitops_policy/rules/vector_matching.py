@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gitops_policy import promql
 from gitops_policy.analyses import UNKNOWN
-from gitops_policy.expressions import CARRIERS, RULES, expressions
+from gitops_policy.expressions import CARRIERS, RULES, each_once, expressions
 from gitops_policy.fields import mapping
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
@@ -46,6 +46,7 @@ def _joins(tree: promql.Node) -> Iterator[promql.Node]:
     kinds=CARRIERS,
     known_as=["pint:promql/vector_matching", "pint:promql/impossible"],
 )
+@each_once
 def vector_matching_possible(resource: Resource, world: World) -> Iterator[Problem]:
     """No side surely carries a matched label that the other side has lost."""
     labels_of = source(world)
@@ -73,6 +74,7 @@ def vector_matching_possible(resource: Resource, world: World) -> Iterator[Probl
     kinds=CARRIERS,
     known_as=["pint:promql/impossible"],
 )
+@each_once
 def aggregation_label_possible(resource: Resource, world: World) -> Iterator[Problem]:
     """Labels of by, on, group_left and group_right can be on the series they are asked of."""
     labels_of = source(world)
@@ -113,6 +115,7 @@ def _lost(labels: Labels, label: str) -> bool:
     kinds=CARRIERS,
     known_as=["pint:promql/impossible"],
 )
+@each_once
 def selector_possible(resource: Resource) -> Iterator[Problem]:
     """Each label has a value that all of its matchers accept."""
     for expression in expressions(resource):
@@ -143,6 +146,7 @@ def _contradicted(selector: promql.Node) -> Iterator[str]:
     kinds=CARRIERS,
     known_as=["pint:promql/impossible"],
 )
+@each_once
 def comparison_possible(resource: Resource) -> Iterator[Problem]:
     """No comparison whose sides hold no series is false."""
     for expression in expressions(resource):
@@ -168,6 +172,7 @@ def comparison_possible(resource: Resource) -> Iterator[Problem]:
     kinds=CARRIERS,
     known_as=["pint:promql/offset", "pint:promql/range_query"],
 )
+@each_once
 def range_within_retention(resource: Resource, world: World) -> Iterator[Problem]:
     """Ranges and offsets are within the retention of every Prometheus of the build."""
     kept = [seconds(p.spec.get("retention")) for p in world.index.of_kind(*PROMETHEUS)]
@@ -198,6 +203,7 @@ def _reach(node: promql.Node) -> float:
     kinds=[RULES],
     known_as=["pint:promql/aggregate"],
 )
+@each_once
 def aggregation_keeps_labels(resource: Resource, world: World) -> Iterator[Problem]:
     """The result of each rule may carry the labels of `Config.kept_labels`."""
     labels_of = source(world)
