@@ -12,6 +12,8 @@ from gitops_policy.operators import KINDS, made_labels
 from gitops_policy.pods import Pod
 from gitops_policy.world import World, once
 
+_POD_NAME = "statefulset.kubernetes.io/pod-name"
+_POD_INDEX = "apps.kubernetes.io/pod-index"
 _ROLES = (
     ("canary", "canaryMetadata"),
     ("canary", "stableMetadata"),
@@ -88,11 +90,12 @@ def selected(world: World, namespace: str, selector: object) -> list[Pod]:
 def selects(world: World, namespace: str, selector: object) -> bool:
     """Say whether a selector finds a pod: of a template, or of one that an operator makes.
 
-    A Rollout's pods carry more labels while they are stable, canary, active or preview.
+    Controllers add labels to the pods they make: their index, their Job, their role in a release.
     """
+    wanted = _without_index(selector, world, namespace)
     return (
-        bool(selected(world, namespace, selector))
-        or any(matches(selector, labels) for labels in _passing_labels(world).get(namespace, ()))
+        bool(selected(world, namespace, wanted))
+        or any(matches(wanted, labels) for labels in _added_labels(world).get(namespace, ()))
         or any(
             resource.namespace == namespace and _may_accept(selector, labels)
             for resource, labels in _operator_pods(world)
@@ -100,10 +103,23 @@ def selects(world: World, namespace: str, selector: object) -> bool:
     )
 
 
+def _without_index(selector: object, world: World, namespace: str) -> object:
+    """Return a selector for one pod of a StatefulSet of the build as one for all of them."""
+    wanted = mapping(selector, "matchLabels")
+    name, _, index = text(wanted, _POD_NAME).rpartition("-")
+    if not index.isdecimal() or not world.index.get("apps/StatefulSet", namespace, name):
+        return selector
+    others = {key: value for key, value in wanted.items() if key not in (_POD_NAME, _POD_INDEX)}
+    return {**mapping(selector), "matchLabels": others}
+
+
 @once
-def _passing_labels(world: World) -> dict[str, list[dict[str, Any]]]:
-    """Return the labels of Rollouts' pods with those of their role, by namespace."""
+def _added_labels(world: World) -> dict[str, list[dict[str, Any]]]:
+    """Return the labels of pods with those that Jobs and Rollouts add, by namespace."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for job in world.index.of_kind("batch/Job"):
+        added = dict.fromkeys(("job-name", "batch.kubernetes.io/job-name"), job.name)
+        found[job.namespace] += [{**pod.labels, **added} for pod in world.pods_of(job)]
     for rollout in world.index.of_kind("argoproj.io/Rollout"):
         for strategy, role in _ROLES:
             metadata = mapping(rollout.spec, "strategy", strategy, role, "labels")

@@ -85,8 +85,8 @@ def namespace_has_network_policy(namespace: Resource, world: World) -> Iterator[
     ],
 )
 def pod_has_network_policy(pod: Pod, world: World) -> Iterator[Problem]:
-    """Some policy of the pod's namespace selects it; a cluster-scoped template has none."""
-    if pod.resource.namespace and next(policies_of(pod, world), None) is None:
+    """Some policy of the pod's namespace selects it."""
+    if next(policies_of(pod, world), None) is None:
         where = (*pod.path, "metadata", "labels")
         yield pod.resource.problem(where, "no NetworkPolicy selects it", "add a default deny")
 
