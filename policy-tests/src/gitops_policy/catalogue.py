@@ -17,6 +17,7 @@ from gitops_policy.schemas import Schema, Validator
 
 POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+VALIDATIONS = "x-kubernetes-validations"
 _DECODER = json.JSONDecoder()
 
 
@@ -92,21 +93,35 @@ class Custom:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.validator = Validator({}, structural=True)
-        self._schemas: dict[Path, Schema | None] = {}
+        self._schemas: dict[tuple[str, str], Schema | None] = {}
+        self._versions: dict[tuple[str, str], list[str]] = {}
+        self._ruled: set[tuple[str, str]] = set()
 
     def schema(self, api_version: str, kind: str) -> Schema | None:
         """Return the schema of a kind; None if no definition is there."""
-        group, _, version = api_version.rpartition("/")
-        path = self.folder / group / f"{kind.lower()}_{version}.json"
-        if path not in self._schemas:
-            found = json.loads(path.read_text(encoding="utf-8")) if _exists(path) else None
-            self._schemas[path] = found
-        return self._schemas[path]
+        key = (api_version, kind)
+        if key not in self._schemas:
+            group, _, version = api_version.rpartition("/")
+            path = self.folder / group / f"{kind.lower()}_{version}.json"
+            content = path.read_text(encoding="utf-8") if _exists(path) else "null"
+            if VALIDATIONS in content:
+                self._ruled.add(key)
+            self._schemas[key] = json.loads(content)
+        return self._schemas[key]
+
+    def ruled(self, api_version: str, kind: str) -> Schema | None:
+        """Return the schema of a kind if it holds validation rules anywhere."""
+        found = self.schema(api_version, kind)
+        return found if (api_version, kind) in self._ruled else None
 
     def versions(self, group: str, kind: str) -> list[str]:
         """Return the apiVersions of a custom kind that have a schema."""
-        paths = (self.folder / group).glob(f"{kind.lower()}_*.json")
-        return sorted(f"{group}/{path.stem.rpartition('_')[2]}" for path in paths)
+        key = (group, kind)
+        if key not in self._versions:
+            paths = (self.folder / group).glob(f"{kind.lower()}_*.json")
+            found = sorted(f"{group}/{path.stem.rpartition('_')[2]}" for path in paths)
+            self._versions[key] = found
+        return self._versions[key]
 
 
 @cache

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from gitops_policy.catalogue import VALIDATIONS
 from gitops_policy.cel import holds
 from gitops_policy.fields import Path, entries, mapping, text
 from gitops_policy.schemas import Schema
 
-_KEY = "x-kubernetes-validations"
 _DEEPEST = 60
-
-
-def has_rules(schema: object) -> bool:
-    """Say whether a schema holds validation rules anywhere."""
-    if isinstance(schema, dict):
-        return _KEY in schema or any(map(has_rules, schema.values()))
-    return isinstance(schema, list) and any(map(has_rules, schema))
 
 
 def defaulted(value: Any, schema: Schema, depth: int = 0) -> Any:
@@ -51,7 +44,7 @@ def broken(value: Any, schema: Schema, path: Path = ()) -> Iterator[tuple[Path, 
     """
     if len(path) > _DEEPEST or not schema:
         return
-    for _, rule in entries(schema, _KEY):
+    for _, rule in entries(schema, VALIDATIONS) if VALIDATIONS in schema else ():
         expression = text(rule, "rule")
         if "oldSelf" not in expression and holds(expression, value) is False:
             yield (*path, *_steps(text(rule, "fieldPath"))), text(rule, "message") or expression

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import EVERY, rule
-from gitops_policy.world import World, once
+from gitops_policy.world import World
 
 _RULES = (
     "https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/"
@@ -29,21 +29,10 @@ def crd_rules_hold(resource: Resource, world: World) -> Iterator[Problem]:
     to the API server.
     """
     definitions = world.custom
-    schema = definitions.schema(resource.api_version, resource.kind) if definitions else None
+    schema = definitions.ruled(resource.api_version, resource.kind) if definitions else None
     if schema is None:
         return
-    from gitops_policy.schema_rules import broken, defaulted, has_rules
+    from gitops_policy.schema_rules import broken, defaulted
 
-    key = (resource.api_version, resource.kind)
-    ruled = _ruled(world)
-    if key not in ruled:
-        ruled[key] = has_rules(schema)
-    if ruled[key]:
-        for path, message in broken(defaulted(resource.content, schema), schema):
-            yield resource.problem(path, message, "see the rules of this kind's CRD")
-
-
-@once
-def _ruled(_world: World) -> dict[tuple[str, str], bool]:
-    """Return which kinds have rules, as far as it was asked in this run."""
-    return {}
+    for path, message in broken(defaulted(resource.content, schema), schema):
+        yield resource.problem(path, message, "see the rules of this kind's CRD")
