@@ -95,6 +95,12 @@ def test_the_nearest_file_up_to_the_root_of_the_repository_applies(written, tmp_
     assert find_config([str(manifest.parent), str(tmp_path / "repository")]) == inner.resolve()
 
 
+def test_a_file_above_the_root_of_the_repository_does_not_apply(written) -> None:
+    written("", "repository/.git/HEAD")
+    written("", NAME)
+    assert find_config([str(written("", "repository/overlays/pod.yaml"))]) is None
+
+
 def test_outside_a_repository_only_the_folder_itself_counts(written, tmp_path) -> None:
     written("")
     manifest = written("", "a/pod.yaml")

@@ -158,6 +158,8 @@ def test_sarif_tells_crashes_and_unreadable_input_as_notifications() -> None:
     place = unreadable["locations"][0]["physicalLocation"]
     assert place == {"artifactLocation": {"uri": "apps/a%20b.yaml"}, "region": {"startLine": 4}}
     assert run_of(CLEAN)["invocations"][0]["executionSuccessful"] is True
+    unread = run_of(Outcome({}, (ManifestError("no such file", "a.yaml"),)))
+    assert unread["invocations"][0]["executionSuccessful"] is False
 
 
 def prints(*findings: Finding) -> list[str]:
@@ -252,6 +254,12 @@ def test_github_gets_one_escaped_command_per_place() -> None:
     assert sum(line.startswith("::") for line in lines) == 9
 
 
+def test_a_file_name_cannot_end_a_command_of_github_early() -> None:
+    odd = finding(origin=Origin("dev", "a,title=x::b%.yaml", 1))
+    said = write(Outcome({"dev": report(odd)}), "github")
+    assert said.startswith("::error file=a%2Ctitle=x%3A%3Ab%25.yaml,line=1,title=image-tag::")
+
+
 # Markdown
 
 
@@ -290,6 +298,12 @@ def test_one_line_of_a_base_is_one_place_however_many_overlays_read_it() -> None
     said = text(Outcome(builds, (), rules()))
     assert "deployment.yaml:12  Deployment api container web  in dev, staging, production" in said
     assert "3 builds, 2 rules: 3 errors, 0 warnings" in said
+
+
+def test_a_place_that_is_found_twice_names_its_build_once() -> None:
+    (group,) = groups({"dev": report(finding(), finding()), "production": report(finding())})
+    (place,) = group.places
+    assert place.builds == ["dev", "production"]
 
 
 def test_text_counts_places_beyond_the_tenth_unless_one_rule_ran() -> None:
