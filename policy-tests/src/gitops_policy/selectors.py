@@ -121,11 +121,20 @@ def _added_labels(world: World) -> dict[str, list[dict[str, Any]]]:
         added = dict.fromkeys(("job-name", "batch.kubernetes.io/job-name"), job.name)
         found[job.namespace] += [{**pod.labels, **added} for pod in world.pods_of(job)]
     for rollout in world.index.of_kind("argoproj.io/Rollout"):
-        for strategy, role in _ROLES:
-            metadata = mapping(rollout.spec, "strategy", strategy, role, "labels")
-            for pod in world.pods_of(rollout) if metadata else ():
-                found[rollout.namespace].append({**pod.labels, **metadata})
+        for added in _release_labels(rollout):
+            for pod in world.pods_of(rollout) if added else ():
+                found[rollout.namespace].append({**pod.labels, **added})
     return found
+
+
+def _release_labels(rollout: Resource) -> Iterator[dict[str, Any]]:
+    """Yield the labels of each role, and of each template of an experiment step."""
+    strategy = mapping(rollout.spec, "strategy")
+    for name, role in _ROLES:
+        yield mapping(strategy, name, role, "labels")
+    for _, step in entries(strategy, "canary", "steps"):
+        for _, template in entries(step, "experiment", "templates"):
+            yield mapping(template, "metadata", "labels")
 
 
 def _may_accept(selector: object, labels: Mapping[str, Any]) -> bool:

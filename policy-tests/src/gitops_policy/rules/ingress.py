@@ -15,6 +15,8 @@ from gitops_policy.world import World
 
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/ingress/"
 INGRESS = ("networking.k8s.io/Ingress", "extensions/Ingress")
+# A backend of the AWS controller whose action stands in an annotation, not in a Service.
+_ACTION = "use-annotation"
 _CLASS = "kubernetes.io/ingress.class"
 
 
@@ -43,7 +45,8 @@ def service_backends(ingress: Resource) -> Iterator[tuple[Path, str, Any]]:
         elif service := mapping(backend, "service"):
             port = mapping(service, "port")
             wanted = port.get("number") or port.get("name")
-            yield (*path, "service", "name"), text(service, "name"), wanted
+            if wanted != _ACTION:
+                yield (*path, "service", "name"), text(service, "name"), wanted
 
 
 def _service_key(ingress: Resource) -> str:
