@@ -1,6 +1,7 @@
 """The rules explain themselves, and the documentation is made of what they say."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ def test_explain_shows_a_rule_with_examples_and_how_to_exempt(capsys) -> None:
         "Accepted, ",
     ):
         assert words in said
+
+
+def test_explain_names_the_folder_where_a_case_is_one(capsys) -> None:
+    said = say(capsys, "explain", "application-ignores-replicas")
+    assert re.search(r"^Refused: the folder \S+/application-ignores-replicas/fail-\S+$", said, re.M)
 
 
 @pytest.mark.parametrize("name", ["checkov:CKV_K8S_16", "CKV_K8S_16", "ckv_k8s_16"])

@@ -35,8 +35,15 @@ def profiles(rule: Rule) -> tuple[str, ...]:
 
 
 def example(rule: Rule, outcome: str) -> Path | None:
-    """Return the shortest case file of the rule, `pass` or `fail`; None where none is at hand."""
+    """Return the shortest case of the rule, `pass` or `fail`: a file if there is one, or a folder.
+
+    None where no case is at hand.
+    """
     module = sys.modules.get(rule.module)
     beside = Path(module.__file__).parent / "cases" if module and module.__file__ else _CASES
-    files = [f for folder in (_CASES, beside) for f in (folder / rule.id).glob(f"{outcome}-*.yaml")]
-    return min(files, key=lambda file: (file.stat().st_size, file.name), default=None)
+    found = [f for folder in (_CASES, beside) for f in (folder / rule.id).glob(f"{outcome}-*")]
+    return min(found, key=lambda case: (case.is_dir(), _size(case), case.name), default=None)
+
+
+def _size(case: Path) -> int:
+    return sum(f.stat().st_size for f in case.rglob("*")) if case.is_dir() else case.stat().st_size

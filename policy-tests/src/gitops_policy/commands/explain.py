@@ -66,11 +66,12 @@ def _rule(rule: Rule) -> Iterator[str]:
     yield "To exempt one object, annotate it (or its pod template), or write a line of the ledger:"
     yield f"  policy.gitops/ignore.{rule.id}: owner=TEAM; until=YYYY-MM-DD; reason=TEXT"
     for outcome, verb in (("fail", "Refused"), ("pass", "Accepted")):
-        file = example(rule, outcome)
-        if file:
-            yield ""
-            yield f"{verb}, {shown(file)}:"
-            yield textwrap.indent(file.read_text(encoding="utf-8").rstrip(), "  ")
+        case = example(rule, outcome)
+        if case and case.is_dir():
+            yield from ("", f"{verb}: the folder {shown(case)}")
+        elif case:
+            yield from ("", f"{verb}, {shown(case)}:")
+            yield textwrap.indent(case.read_text(encoding="utf-8").rstrip(), "  ")
 
 
 def _decision(decision: Decision) -> Iterator[str]:
