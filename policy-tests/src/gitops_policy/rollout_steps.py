@@ -12,16 +12,19 @@ from gitops_policy.scaling import count
 # Path inside the step, message, fix.
 StepFlaw = tuple[Path, str, str]
 
+# In the order in which the controller asks which of them ends the step.
 STEPS = (
-    "setWeight",
     "pause",
+    "setCanaryScale",
+    "setWeight",
     "experiment",
     "analysis",
-    "setCanaryScale",
     "setHeaderRoute",
     "setMirrorRoute",
     "plugin",
 )
+_ALONE = ("setWeight", "pause", "experiment", "analysis")
+_WAITED_FOR = ("experiment", "analysis", "plugin")
 _ROUTERS = {
     "setHeaderRoute": ("istio", "alb", "apisix", "plugins"),
     "setMirrorRoute": ("istio", "plugins"),
@@ -36,24 +39,35 @@ _METADATA = re.compile(
 
 def step_flaws(step: dict[str, Any], canary: dict[str, Any]) -> Iterator[StepFlaw]:
     """Yield what is wrong in one step of a canary strategy."""
-    present = [name for name in STEPS if step.get(name) is not None]
-    unknown = sorted(set(step) - set(STEPS))
-    if len(present) != 1 or unknown:
-        found = ", ".join([*present, *unknown]) or "nothing"
-        message = f"a step is exactly one of {', '.join(STEPS)}; here is {found}"
-        yield (), message, "write one step for each"
+    if flaw := _composition(step):
+        yield flaw
         return
-    name = present[0]
     routing = mapping(canary, "trafficRouting")
     routed = canary.get("trafficRouting") is not None
     yield from _weight(step, routing)
     yield from _pause(step)
-    if name == "setCanaryScale":
+    if step.get("setCanaryScale") is not None:
         yield from _scale(step, routed)
-    if name in _ROUTERS:
-        yield from _route(step, name, routing)
+    for name in _ROUTERS:
+        if step.get(name) is not None:
+            yield from _route(step, name, routing)
     yield from _experiment(step, routing, routed)
     yield from _arguments(step)
+
+
+def _composition(step: dict[str, Any]) -> StepFlaw | None:
+    """Say what is wrong with the kinds of a step together."""
+    present = [name for name in STEPS if step.get(name) is not None]
+    unknown = sorted(set(step) - set(STEPS))
+    if unknown or not present or len([name for name in present if name in _ALONE]) > 1:
+        found = ", ".join([*present, *unknown]) or "nothing"
+        message = f"a step is one of {', '.join(STEPS)}; here is {found}"
+        return (), message, "write one step for each"
+    lost = [name for name in present[1:] if name in _WAITED_FOR]
+    if lost:
+        message = f"the step ends with {present[0]}: nobody waits for {lost[0]}"
+        return (lost[0],), message, "write one step for each"
+    return None
 
 
 def routers(routing: dict[str, Any]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from gitops_policy.analyses import analyses, steps
 from gitops_policy.fields import Path, entries, field, mapping
@@ -32,12 +33,19 @@ def canary_scale_follows_weight(rollout: Resource) -> Iterator[Problem]:
             scale = None if fixed.get("matchTrafficWeight") is True else fixed
         weight = count(field(step, "setWeight"), weight)
         moved = "setWeight" in mapping(step) or "setCanaryScale" in mapping(step)
-        if moved and weight and scale is not None and count(scale.get("weight"), 0) < weight:
+        if moved and weight and scale is not None and not _enough(rollout, scale, weight):
             yield rollout.problem(
                 (*_STEPS_PATH, i),
                 f"{weight} % of the traffic, but the scale is fixed to {scale}",
                 "before: setCanaryScale: {weight: N}; after: {matchTrafficWeight: true}",
             )
+
+
+def _enough(rollout: Resource, scale: dict[str, Any], weight: int) -> bool:
+    """Say whether a fixed scale has the pods for a weight; replicas only where Git has theirs."""
+    stable = count(rollout.spec.get("replicas"), 0)
+    fixed = count(scale.get("replicas"), 0)
+    return count(scale.get("weight"), 0) >= weight or 0 < stable * weight <= fixed * 100
 
 
 @rule(

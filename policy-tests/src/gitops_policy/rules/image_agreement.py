@@ -28,7 +28,9 @@ def image_versions_agree(world: World) -> Iterator[Problem]:
     It is a warning for an image that no workload serves with, such as that of a tool.
     """
     first: dict[tuple[str, str], Container] = {}
-    served = sorted(world.containers, key=lambda c: not _serves(c))
+    # An Experiment runs another version on purpose.
+    compared = (c for c in world.containers if c.resource.group_kind != "argoproj.io/Experiment")
+    served = sorted(compared, key=lambda c: not _serves(c))
     for container in served:
         image = image_name(text(container.spec, "image"))
         place = (container.resource.namespace, image.repository)
