@@ -201,12 +201,15 @@ class Matching:
     grouped: str
     copied: tuple[str, ...]
 
+    def compares(self, label: str) -> bool:
+        """Say whether series meet by this label."""
+        return label in self.on if self.on is not None else label not in self.ignoring
+
     def compared(self, left: Labels, right: Labels) -> Iterator[tuple[str, str]]:
         """Yield each label that one side surely has and the other cannot, and the side with it."""
         for side, own, other in (("left", left, right), ("right", right, left)):
             for label in sorted(own.sure):
-                counts = label in self.on if self.on is not None else label not in self.ignoring
-                if counts and label != NAME and not other.may(label):
+                if self.compares(label) and label != NAME and not other.may(label):
                     yield label, side
 
 

@@ -19,6 +19,7 @@ from gitops_policy.expressions import (
 from gitops_policy.fields import entries, mapping, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
+from gitops_policy.result_labels import matching_of, result_labels
 from gitops_policy.series import known
 from gitops_policy.world import World
 
@@ -98,23 +99,35 @@ def dashboard_query_parses(config_map: Resource) -> Iterator[Problem]:
 )
 @each_once
 def ratio_of_aggregates(resource: Resource) -> Iterator[Problem]:
-    """A metric is not divided by itself with other matchers unless both sides are aggregated."""
+    """A metric is not divided by itself where both sides keep the label that tells them apart."""
     for query in expressions(resource):
         for division in promql.divisions(query.tree):
-            if promql.aggregated(division.lhs) or promql.aggregated(division.rhs):
+            if promql.is_scalar(division.lhs) or promql.is_scalar(division.rhs):
                 continue
-            if getattr(division.modifier, "matching", None) is not None:
-                continue
-            sides = [promql.selectors(side) for side in (division.lhs, division.rhs)]
-            shared = {s.name for s in sides[0]} & {s.name for s in sides[1]}
-            filters = [[promql.matchers(s) for s in side if s.name in shared] for side in sides]
-            if shared and filters[0] != filters[1]:
+            for name, label in _kept_apart(division):
                 yield resource.problem(
                     query.path,
-                    f"divides series of {', '.join(map(str, sorted(shared)))} that keep their own"
-                    " labels: each meets only itself, and the ratio is 1",
+                    f"divides series of {name} that keep {label}: each meets only itself, and the"
+                    " ratio is 1",
                     "write sum(...) / sum(...), by the same labels",
                 )
+                break
+
+
+def _kept_apart(division: promql.Node) -> Iterator[tuple[str, str]]:
+    """Yield a metric whose sides differ only in labels that both keep and that series meet by."""
+    matching = matching_of(division)
+    left, right = (result_labels(side) for side in (division.lhs, division.rhs))
+    above, below = promql.selectors(division.lhs), promql.selectors(division.rhs)
+    for one, other in ((x, y) for x in above for y in below if x.name and x.name == y.name):
+        filters = promql.matchers(one), promql.matchers(other)
+        apart = [
+            label
+            for label in sorted(filters[0].keys() | filters[1].keys())
+            if filters[0].get(label) != filters[1].get(label)
+        ]
+        if all(matching.compares(n) and left.may(n) and right.may(n) for n in apart):
+            yield from ((str(one.name), label) for label in apart[:1])
 
 
 @rule(
@@ -132,8 +145,9 @@ def histogram_quantile_by_le(resource: Resource) -> Iterator[Problem]:
         for call in promql.calls(query.tree, "histogram_quantile"):
             if not any(str(s.name).endswith("_bucket") for s in promql.selectors(call)):
                 continue
-            sums = [n for n in promql.walk(call) if promql.kind(n) == "AggregateExpr"]
-            if not sums or not all(promql.keeps(aggregate, "le") for aggregate in sums):
+            buckets = list(call.args)[-1]
+            single = query.purpose != "panel" and not promql.aggregated(buckets)
+            if single or not result_labels(buckets).may("le"):
                 yield resource.problem(
                     query.path,
                     "the buckets are not summed by le",
