@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gitops_policy.findings import Severity
@@ -12,6 +13,8 @@ from gitops_policy.reports.text import exempted_line, printable
 LIMIT = 60_000
 PLACES = 5
 _SYMBOLS = {Severity.error: "❌", Severity.warning: "⚠️", Severity.info: "ℹ️"}
+# An underscore inside a word is no markup.
+_MARKUP = re.compile(r"[\\|\[\]*~`]|(?<!\w)_|_(?!\w)")
 _HEAD = ["| rule | problem | where |", "| --- | --- | --- |"]
 
 
@@ -123,6 +126,5 @@ def _plain(value: str) -> str:
 
 def _escaped(value: str) -> str:
     shown = printable(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for sign in "\\|[]*_~`":
-        shown = shown.replace(sign, f"&#{ord(sign)};")
+    shown = _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", shown)
     return shown.replace("@", "@\u200b").replace("://", ":\u200b//")
