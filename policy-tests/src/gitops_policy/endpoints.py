@@ -30,6 +30,7 @@ _SCHEMES = {
 _URL = re.compile(
     r"\b([a-z][a-z0-9+]{1,20})://(?:[^\s/@'\"]{0,200}@)?([A-Za-z0-9.-]{1,253})(?::(\d{1,5}))?"
 )
+_ARGUMENT = re.compile(r"\{\{\s*args\.([\w-]{1,100})\s*\}\}")
 _HOST_PORT = re.compile(r"([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,5}):(\d{1,5})")
 # Services that an operator makes beside an object: kind -> suffixes and port.
 _MADE_SERVICES = {
@@ -60,12 +61,22 @@ class Reached:
 
 def addresses(container: Container, world: World) -> Iterator[Address]:
     """Yield the hosts that a container is told, in its environment, command and arguments."""
-    for path, value in _told(container, world):
+    given = _arguments(container)
+    for path, written in _told(container, world):
+        value = _ARGUMENT.sub(lambda match: given.get(match[1], match[0]), written)
         for match in _URL.finditer(value):
             port = int(match[3]) if match[3] else _SCHEMES.get(match[1])
             yield Address(path, match[2].lower(), port)
         if plain := _HOST_PORT.fullmatch(value):
             yield Address(path, plain[1], int(plain[2]))
+
+
+def _arguments(container: Container) -> dict[str, str]:
+    """Return the values that an AnalysisTemplate gives its own arguments."""
+    if not container.resource.kind.endswith("AnalysisTemplate"):
+        return {}
+    found = entries(container.resource.spec, "args")
+    return {text(item, "name"): text(item, "value") for _, item in found if text(item, "value")}
 
 
 def _told(container: Container, world: World) -> Iterator[tuple[Path, str]]:
