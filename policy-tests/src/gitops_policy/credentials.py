@@ -76,7 +76,7 @@ _ABOUT = re.compile(
     r"|interval|age|lifetime|length|size|count|limit|max|min|enabled|disabled|required|type"
     r"|algorithm|alg|issuer|audience|version|prefix|suffix|header|format|policy|mode|provider"
     r"|engine|mount|store|class|rotation|rate|label|annotation|user|username|claim|scopes?|kind"
-    r"|env|cookie|field|rules|hash|hashes"
+    r"|env|cookie|field|rules|hash|hashes|pattern|regexp?|template|message|hint|description|policy"
 )
 # A reference, a file, an address in a secret store, a switch, code, or YAML that goes on below.
 _NOT_LITERAL = re.compile(

@@ -56,10 +56,9 @@ def image_tag(pod: Pod) -> Iterator[Problem]:
     for subject, path, reference in _references(pod):
         image = image_name(reference)
         if image.latest:
+            what = f"image {reference!r} has {'the tag latest' if image.tag else 'no tag'}"
             yield subject.problem(
-                path,
-                f"image {reference!r} has {'the tag latest' if image.tag else 'no tag'}",
-                "name the version, best by digest",
+                path, what if reference else "has no image", "name the version, best by digest"
             )
 
 
@@ -102,7 +101,7 @@ def image_digest(pod: Pod, world: World) -> Iterator[Problem]:
     """Every image ends in `@sha256:` and 64 hexadecimal digits; an error in production."""
     strict = Severity.error if world.environment == "production" else None
     for subject, path, reference in _references(pod):
-        if not image_name(reference).pinned:
+        if reference and not image_name(reference).pinned:
             yield subject.problem(
                 path,
                 f"image {reference!r} is not pinned by a well-formed sha256 digest",

@@ -34,13 +34,15 @@ _JOBS = (
     known_as="kube-score:cronjob-restartpolicy datree:10",
 )
 def restart_policy(resource: Resource, world: World) -> Iterator[Problem]:
-    """Jobs say Never or OnFailure; everything else is Always."""
+    """Jobs say Never or OnFailure; everything else is Always. KEDA fills in OnFailure."""
     for pod in world.templates_in(resource):
         policy = pod.spec.get("restartPolicy")
         if resource.group_kind in _JOBS:
             allowed: tuple[object, ...] = ("Never", "OnFailure")
         else:
             allowed = (None, "Always")
+        if resource.group_kind == "keda.sh/ScaledJob" and policy is None:
+            continue
         if policy not in allowed:
             yield pod.problem(
                 ("restartPolicy",),

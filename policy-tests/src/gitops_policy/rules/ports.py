@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gitops_policy.fields import entries, text
 from gitops_policy.kinds import POD_TEMPLATES
 from gitops_policy.model import Problem, Resource
+from gitops_policy.names import label_fault
 from gitops_policy.pods import Container
 from gitops_policy.registry import CONTAINERS, rule
 from gitops_policy.world import World
@@ -28,7 +29,7 @@ _LONGEST_PORT_NAME = 15
     known_as="kube-score:container-ports-check kube-linter:invalid-target-ports",
 )
 def container_ports(resource: Resource, world: World) -> Iterator[Problem]:
-    """Numbers are 1 to 65535, names are service names of at most 15 characters, none twice."""
+    """Numbers are 1 to 65535, names of containers' ports have at most 15 characters, none twice."""
     for pod in world.templates_in(resource):
         seen: set[tuple[object, ...]] = set()
         for container in pod.containers:
@@ -67,8 +68,8 @@ def _port_problems(
         yield key, f"{key} {number!r} is not between 1 and 65535"
     elif (str(number), str(port.get("protocol", "TCP"))) in seen:
         yield key, f"{key} {number} stands twice"
-    if name is not None and not (isinstance(name, str) and _is_port_name(name)):
-        yield "name", f"port name {name!r} is not up to 15 lower-case letters, digits and dashes"
+    if name is not None and not (isinstance(name, str) and _NAMES[key](name)):
+        yield "name", f"port name {name!r} is not {_SYNTAX[key]}"
     elif name is not None and ("name", name) in seen:
         yield "name", f"port name {name!r} stands twice"
     seen |= {(str(number), str(port.get("protocol", "TCP"))), ("name", str(name))}
@@ -76,6 +77,17 @@ def _port_problems(
 
 def _is_port_name(name: str) -> bool:
     return len(name) <= _LONGEST_PORT_NAME and _PORT_NAME.fullmatch(name) is not None
+
+
+# A container's port is named like a service of IANA, a Service's like a host.
+_NAMES: dict[str, Callable[[str], bool]] = {
+    "containerPort": _is_port_name,
+    "port": lambda name: not label_fault(name),
+}
+_SYNTAX = {
+    "containerPort": "up to 15 lower-case letters, digits and dashes, one letter at least",
+    "port": "up to 63 lower-case letters, digits and dashes",
+}
 
 
 @rule(
