@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gitops_policy.applications import APPLICATION, PROJECT, all_applications, options, sources
 from gitops_policy.fields import Path, entries, field, mapping, sequence, text
+from gitops_policy.generated_applications import APPLICATIONS, also_of_sets
 from gitops_policy.jq import is_jq
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
@@ -71,9 +72,10 @@ def application_in_argocd_namespace(resource: Resource, world: World) -> Iterato
     severity="warning",
     rationale="With both Argo CD takes the chart and never looks at the path; with none it fails.",
     references=[_APPS],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["kyverno:application-field-validation"],
 )
+@also_of_sets
 def application_source_valid(application: Resource) -> Iterator[Problem]:
     """Each source has exactly one of path and chart, or is a ref for the values of another."""
     found = list(sources(application))
@@ -93,9 +95,10 @@ def application_source_valid(application: Resource) -> Iterator[Problem]:
     severity="warning",
     rationale="Argo CD refuses an Application that names its cluster twice, or not at all.",
     references=[_APPS],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["kyverno:application-field-validation"],
 )
+@also_of_sets
 def application_destination_valid(application: Resource) -> Iterator[Problem]:
     """destination has exactly one of server and name."""
     destination = mapping(application.spec, "destination")
@@ -134,9 +137,10 @@ def application_name_unique(world: World) -> Iterator[Problem]:
     severity="warning",
     rationale="Argo CD ignores an option that it does not know, wrong case included.",
     references=[_SYNC],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:unknown-sync-option"],
 )
+@also_of_sets
 def application_sync_options_known(application: Resource) -> Iterator[Problem]:
     """Each entry of syncOptions is Key=value with a known key."""
     path: Path = ("spec", "syncPolicy", "syncOptions")
@@ -154,9 +158,10 @@ def application_sync_options_known(application: Resource) -> Iterator[Problem]:
     severity="info",
     rationale="Validate=false applies misspelled fields: the API server drops them in silence.",
     references=[_SYNC + "#disable-kubectl-validation"],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:sync-validation-disabled"],
 )
+@also_of_sets
 def application_validates(application: Resource) -> Iterator[Problem]:
     """syncOptions has no Validate=false."""
     if "Validate=false" in options(application):
@@ -173,9 +178,10 @@ def application_validates(application: Resource) -> Iterator[Problem]:
     severity="error",
     rationale="A pointer without its leading slash points to nothing: nothing is ignored.",
     references=[_DIFFING, "https://www.rfc-editor.org/rfc/rfc6901"],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:malformed-ignore-diff-pointer"],
 )
+@also_of_sets
 def ignored_pointers_valid(application: Resource) -> Iterator[Problem]:
     """Each entry of jsonPointers starts with a slash."""
     for i, item in entries(application.spec, "ignoreDifferences"):
@@ -194,9 +200,10 @@ def ignored_pointers_valid(application: Resource) -> Iterator[Problem]:
     severity="error",
     rationale="One expression that does not compile voids every ignored difference.",
     references=[_DIFFING],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:malformed-ignore-diff-jq-expression"],
 )
+@also_of_sets
 def ignored_jq_valid(application: Resource) -> Iterator[Problem]:
     """Each entry of jqPathExpressions starts with a dot and closes what it opens."""
     for i, item in entries(application.spec, "ignoreDifferences"):

@@ -18,6 +18,7 @@ from gitops_policy.applications import (
 from gitops_policy.build import is_kustomization
 from gitops_policy.fields import mapping, sequence, text
 from gitops_policy.findings import Origin
+from gitops_policy.generated_applications import APPLICATIONS, also_of_sets
 from gitops_policy.kustomization import shown
 from gitops_policy.manifests import ManifestError, read_file
 from gitops_policy.model import Index, Problem, Resource
@@ -38,9 +39,10 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
     severity="error",
     rationale="A misspelled branch or tag stops every sync, after the merge.",
     references=[_TRACKING],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:phantom-target"],
 )
+@also_of_sets
 def application_revision_exists(application: Resource, world: World) -> Iterator[Problem]:
     """targetRevision of this repository is a branch, a tag or a commit, and holds the path.
 
@@ -119,9 +121,10 @@ def _is_checked_out(revision: str, root: Path, world: World) -> bool:
     severity="error",
     rationale="A missing values file fails the rendering: the last good state stays, and no more.",
     references=[_HELM + "#values-files"],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:broken-values-ref"],
 )
+@also_of_sets
 def application_values_exist(application: Resource, world: World) -> Iterator[Problem]:
     """`$name/file` names a source with that ref; files of this repository are there."""
     references = {text(source, "ref"): source for _, source in sources(application)}

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from gitops_policy.applications import (
-    APPLICATION,
     all_applications,
     local_paths,
     production,
@@ -15,6 +14,7 @@ from gitops_policy.applications import (
 )
 from gitops_policy.build import build_kustomization, is_kustomization
 from gitops_policy.fields import field, mapping, text
+from gitops_policy.generated_applications import APPLICATIONS, also_of_sets
 from gitops_policy.kustomization import RenderError
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
@@ -133,8 +133,9 @@ def object_synced_once(world: World) -> Iterator[Problem]:
     severity="error",
     rationale="HEAD is whatever branch the host calls default today.",
     references=["https://argo-cd.readthedocs.io/en/stable/user-guide/tracking_strategies/"],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
 )
+@also_of_sets
 def production_revision(application: Resource) -> Iterator[Problem]:
     """An Application that delivers to production sets targetRevision, not to HEAD."""
     for path, source in sources(application) if production(application) else ():
@@ -154,8 +155,9 @@ def production_revision(application: Resource) -> Iterator[Problem]:
         "With automated sync the rollback in Argo CD's UI is refused, when it is needed most."
     ),
     references=["https://argo-cd.readthedocs.io/en/stable/user-guide/auto_sync/"],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
 )
+@also_of_sets
 def production_synced_by_hand(application: Resource) -> Iterator[Problem]:
     """An Application whose overlay is production's has no automated sync."""
     path = ("spec", "syncPolicy", "automated")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitops_policy.applications import (
-    APPLICATION,
     ignored,
     ignores,
     options,
@@ -14,6 +13,7 @@ from gitops_policy.applications import (
 )
 from gitops_policy.fields import field, mapping, steps, text
 from gitops_policy.findings import Severity
+from gitops_policy.generated_applications import APPLICATIONS, also_of_sets
 from gitops_policy.model import Index, Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.rules.routes import GATEWAY, backends
@@ -31,8 +31,9 @@ _HASH = "/spec/selector/rollouts-pod-template-hash"
     severity="error",
     rationale="A client-side patch of a Rollout may come out empty; large CRDs do not fit at all.",
     references=[_SYNC + "#server-side-apply"],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
 )
+@also_of_sets
 def application_server_side_apply(application: Resource, world: World) -> Iterator[Problem]:
     """syncOptions has ServerSideApply=true where a Rollout or CRD is rendered."""
     wanted = ("argoproj.io/Rollout", "apiextensions.k8s.io/CustomResourceDefinition")
@@ -79,9 +80,10 @@ def _split(index: Index) -> Iterator[tuple[Resource, str]]:
     severity="error",
     rationale="Self-heal sets an ignored-by-nobody replica count back under load.",
     references=[_DIFFING],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:hpa-selfheal-conflict"],
 )
+@also_of_sets
 def application_ignores_replicas(application: Resource, world: World) -> Iterator[Problem]:
     """ignoreDifferences has /spec/replicas of each workload that an autoscaler scales.
 
@@ -105,9 +107,10 @@ def application_ignores_replicas(application: Resource, world: World) -> Iterato
     severity="error",
     rationale="A sync in mid-canary puts the route back to 100/0: the gate then measures nothing.",
     references=[_DIFFING, "https://argoproj.github.io/argo-rollouts/features/traffic-management/"],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:missing-ignore-diff"],
 )
+@also_of_sets
 def application_ignores_traffic_split(application: Resource, world: World) -> Iterator[Problem]:
     """ignoreDifferences has the hash of both Services and the weights of the route."""
     for _, index in synced(application, world):
@@ -128,9 +131,10 @@ def application_ignores_traffic_split(application: Resource, world: World) -> It
         "ignoreDifferences alone hides the difference; the next sync still overwrites the field."
     ),
     references=[_SYNC + "#respect-ignore-difference-configs", _DIFFING],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:hpa-selfheal-conflict"],
 )
+@also_of_sets
 def application_respects_ignored(application: Resource) -> Iterator[Problem]:
     """With ignoreDifferences: RespectIgnoreDifferences=true, and ServerSideDiff=true."""
     if not application.spec.get("ignoreDifferences"):
@@ -156,8 +160,9 @@ def application_respects_ignored(application: Resource) -> Iterator[Problem]:
     severity="error",
     rationale="An ignored list or mapping makes Argo CD lose the other changes inside it.",
     references=[_DIFFING],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
 )
+@also_of_sets
 def application_ignores_scalars(application: Resource, world: World) -> Iterator[Problem]:
     """No ignored JSON pointer leads to a list or mapping of the render."""
     for _, index in synced(application, world):

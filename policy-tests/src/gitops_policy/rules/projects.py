@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitops_policy.applications import (
-    APPLICATION,
     PROJECT,
     local_paths,
     project_of,
@@ -13,6 +12,7 @@ from gitops_policy.applications import (
     synced,
 )
 from gitops_policy.fields import entries, mapping, sequence, text
+from gitops_policy.generated_applications import APPLICATIONS, also_of_sets
 from gitops_policy.model import Problem, Resource
 from gitops_policy.project_scope import is_comparable, permits_destination, permits_source, refusal
 from gitops_policy.registry import rule
@@ -28,9 +28,10 @@ _LISTS = ("clusterResourceWhitelist", "namespaceResourceWhitelist")
     severity="error",
     rationale="The default project allows every repository, cluster and kind.",
     references=[_DOCS + "#the-default-project"],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["kyverno:application-prevent-default-project"],
 )
+@also_of_sets
 def no_default_project(application: Resource) -> Iterator[Problem]:
     """spec.project is set, and not `default`."""
     if text(application.spec, "project") in ("", "default"):
@@ -45,8 +46,9 @@ def no_default_project(application: Resource) -> Iterator[Problem]:
     severity="error",
     rationale="An Application of a missing project is never synced.",
     references=[_DOCS],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
 )
+@also_of_sets
 def project_exists(application: Resource, world: World) -> Iterator[Problem]:
     """The build holds an AppProject of that name."""
     name = text(application.spec, "project")
@@ -103,9 +105,10 @@ def project_lists_kinds(project: Resource) -> Iterator[Problem]:
     severity="error",
     rationale="Argo CD refuses the sync: the release is merged and never delivered.",
     references=[_DOCS],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as=["argocd-source-lint:project-scope-violation"],
 )
+@also_of_sets
 def project_allows_source(application: Resource, world: World) -> Iterator[Problem]:
     """sourceRepos holds each repository, destinations the server and namespace."""
     project = project_of(application, world)
@@ -134,8 +137,9 @@ def project_allows_source(application: Resource, world: World) -> Iterator[Probl
     severity="error",
     rationale="One kind that is not listed makes the whole sync fail, after the merge.",
     references=[_DOCS],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
 )
+@also_of_sets
 def project_allows_render(application: Resource, world: World) -> Iterator[Problem]:
     """Each object that the Application renders is inside its project's lists."""
     project = project_of(application, world)
