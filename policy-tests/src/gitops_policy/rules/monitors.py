@@ -69,19 +69,19 @@ def monitor_port_exists(monitor: Resource, world: World) -> Iterator[Problem]:
     `targetPort` of a ServiceMonitor and `portNumber` of a PodMonitor are container ports.
     """
     ports = [port for pod in pods_scraped(monitor, world) for port in _container_ports(pod)]
-    inner = {text(port, "name") for port in ports} | {
-        field(port, "containerPort") for port in ports
-    }
+    names: set[Any] = {text(port, "name") for port in ports}
+    numbers = [field(port, "containerPort") for port in ports]
+    inner = names | {number for number in numbers if isinstance(number, int)}
     outer = {
         text(port, "name")
         for service in services_scraped(monitor, world)
         for _, port in entries(service.spec, "ports")
     }
     for endpoint in endpoints(monitor):
-        named = {field(port, "name") for port in ports} if endpoint.pods else outer
+        named = names if endpoint.pods else outer
         for name, known in (("port", named), ("targetPort", inner), ("portNumber", inner)):
             port = endpoint.content.get(name)
-            if port and known - {None, ""} and not _listed(port, known):
+            if port and known - {""} and not _listed(port, known):
                 shown = ", ".join(sorted(str(one) for one in known if one))
                 yield monitor.problem(
                     (*endpoint.path, name),
