@@ -179,6 +179,9 @@ def difference_not_ignored(index: Index) -> Iterator[Mutation]:
     for resource, path in at(APPLICATION, "spec", "ignoreDifferences")(index):
         ignored = sequence(resource.content, *path)
         for i, entry in enumerate(ignored):
+            # Git has no replicas: nothing differs, whether ignored or not.
+            if text(entry, "kind") == "Rollout":
+                continue
             rest = [*ignored[:i], *ignored[i + 1 :]]
             name = f"{text(entry, 'kind')}-{text(entry, 'name')}"
             yield Mutation(resource, ((path, rest),), name)
@@ -187,20 +190,20 @@ def difference_not_ignored(index: Index) -> Iterator[Mutation]:
 change(
     "differences-of-wrong-field",
     "a sync leaves the controller's fields alone",
-    at(APPLICATION, "spec", "ignoreDifferences", "*", "jsonPointers"),
+    at(APPLICATION, "spec", "ignoreDifferences", 3, "jsonPointers"),
     ["/spec/other"],
     ["spec/replicas"],
 )
 change(
     "differences-of-wrong-object",
     "a sync leaves the controller's fields alone",
-    at(APPLICATION, "spec", "ignoreDifferences", "*", "name"),
+    at(APPLICATION, "spec", "ignoreDifferences", 3, "name"),
     "other",
 )
 change(
     "differences-of-everything",
     "a sync ignores only what others own",
-    at(APPLICATION, "spec", "ignoreDifferences", "*", "jsonPointers"),
+    at(APPLICATION, "spec", "ignoreDifferences", 3, "jsonPointers"),
     ["/spec"],
 )
 add(
@@ -217,12 +220,21 @@ change(
 )
 
 
+_OPERATORS = (
+    "argo-rollouts",
+    "cert-manager",
+    "envoy-gateway",
+    "external-secrets",
+    "prometheus-operator",
+)
+
+
 @operator("operators-after-use", "operators come before what they operate")
 def operators_after_use(index: Index) -> Iterator[Mutation]:
     """Sync what brings custom kinds after what uses them."""
     wave = ("metadata", "annotations", "argocd.argoproj.io/sync-wave")
     for resource, path in at(APPLICATION, *wave)(index):
-        if text(resource.content, *path) == "-20":
+        if resource.name in _OPERATORS:
             yield Mutation(resource, ((path, "20"),))
 
 
@@ -231,4 +243,6 @@ def projects_after_use(index: Index) -> Iterator[Mutation]:
     """Sync a project after its Applications."""
     wave = ("metadata", "annotations", "argocd.argoproj.io/sync-wave")
     for resource, path in at(PROJECT, *wave)(index):
+        if resource.name == "default":  # no Application is in it
+            continue
         yield Mutation(resource, ((path, "30"),))

@@ -19,6 +19,7 @@ from mutants.mutation import (
     in_pods,
     in_templates,
     operator,
+    outside_dev,
 )
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -66,8 +67,11 @@ for _name in ("memory", "ephemeral-storage"):
 
 @operator("drop-cpu", "a container is given time")
 def drop_cpu(index: Index) -> Iterator[Mutation]:
-    """Drop the request with the limit: a limit alone would stand in for the request."""
-    for resource, path in in_containers("resources")(index):
+    """Drop the request with the limit, which would stand in for it.
+
+    The namespace's LimitRange fills in enough for the fetcher and the job, too little here.
+    """
+    for resource, path in in_containers("resources", group="containers", kind="Rollout")(index):
         edits = [
             ((*path, kind, "cpu"), GONE)
             for kind in ("requests", "limits")
@@ -120,12 +124,6 @@ change(
     GONE,
 )
 change(
-    "unbounded-empty-dir",
-    "a volume cannot fill the node",
-    in_pods("volumes", "*", "emptyDir", "sizeLimit"),
-    GONE,
-)
-change(
     "volume-above-storage-limit",
     "a volume fits the storage limit",
     in_pods("volumes", "*", "emptyDir", "sizeLimit"),
@@ -164,12 +162,6 @@ for _probe in PROBES:
         in_containers(_probe, "httpGet", "host"),
         "169.254.169.254",
     )
-change(
-    "liveness-as-readiness",
-    "a slow pod is not killed",
-    in_containers("livenessProbe", "httpGet", "path"),
-    "/v2/health/ready",
-)
 change(
     "readiness-slower-than-period",
     "an answer fits the period",
@@ -300,7 +292,6 @@ change(
 change("restart-for-ever", "a job ends", in_pods("restartPolicy"), "Always")
 
 # Placement.
-change("drop-spread", "zones are spread over", in_pods("topologySpreadConstraints"), GONE)
 change(
     "spread-of-others",
     "a spread counts its own pods",
@@ -326,7 +317,6 @@ change(
     GONE,
 )
 change("gpu-without-toleration", "GPU pods can be scheduled", in_pods("tolerations"), GONE)
-change("gpu-on-any-node", "GPU pods look for GPU nodes", in_pods("affinity", "nodeAffinity"), GONE)
 change(
     "tolerate-control-plane",
     "nothing runs on the control plane",
@@ -338,12 +328,30 @@ change(
 )
 
 
+@operator("liveness-as-readiness", "an overloaded pod is not killed")
+def liveness_as_readiness(index: Index) -> Iterator[Mutation]:
+    """Ask for liveness exactly as for readiness."""
+    for resource, path in in_containers("livenessProbe")(index):
+        probe = field(resource.content, *path[:-1], "readinessProbe")
+        if probe and field(resource.content, *path):
+            yield Mutation(resource, ((path, probe),))
+
+
+@operator("drop-spreading", "replicas keep apart from each other")
+def drop_spreading(index: Index) -> Iterator[Mutation]:
+    """Remove both ways to spread: either alone is enough."""
+    for resource, path in outside_dev(in_pods("affinity", "podAntiAffinity"))(index):
+        spread = (*path[: path.index("affinity")], "topologySpreadConstraints")
+        edits = [(p, GONE) for p in (path, spread) if field(resource.content, *p) is not None]
+        yield Mutation(resource, tuple(edits))
+
+
 @operator("anti-affinity-of-others", "replicas keep apart from each other")
 def anti_affinity_of_others(index: Index) -> Iterator[Mutation]:
     """Remove the spread, and let the anti-affinity name other pods: nothing spreads any more."""
     term = ("podAffinityTerm", "labelSelector", "matchLabels")
     weighted = ("podAntiAffinity", "preferredDuringSchedulingIgnoredDuringExecution", 0)
-    for resource, path in in_pods("affinity", *weighted, *term)(index):
+    for resource, path in outside_dev(in_pods("affinity", *weighted, *term))(index):
         spread = (*path[: path.index("affinity")], "topologySpreadConstraints")
         edits: list[tuple[Any, Any]] = [(path, {"app.kubernetes.io/name": "other"})]
         if field(resource.content, *spread) is not None:
