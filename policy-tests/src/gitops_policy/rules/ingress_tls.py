@@ -28,6 +28,7 @@ _ALLOW_HTTP = "kubernetes.io/ingress.allow-http"
         "gatekeeper:httpsonly",
         "gatekeeper:k8shttpsonly",
         "kyverno:require-ingress-https",
+        "kyverno:ingress-host-match-tls",
     ],
 )
 def ingress_tls(ingress: Resource) -> Iterator[Problem]:
