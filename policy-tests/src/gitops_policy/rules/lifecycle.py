@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitops_policy.fields import mapping, quoted
-from gitops_policy.kinds import POD_TEMPLATES
+from gitops_policy.kinds import LONG_RUNNING
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
@@ -21,6 +21,9 @@ _JOBS = (
     "argoproj.io/AnalysisTemplate",
     "argoproj.io/ClusterAnalysisTemplate",
     "keda.sh/ScaledJob",
+    "jobset.x-k8s.io/JobSet",
+    "Job",
+    "CronJob",
 )
 
 
@@ -30,7 +33,7 @@ _JOBS = (
     severity="error",
     rationale="The API server refuses the object, mostly long after the merge.",
     references=[_RESTART],
-    kinds=[kind for kind in POD_TEMPLATES if kind not in ("Pod", "PodTemplate")],
+    kinds=[*_JOBS, *sorted(LONG_RUNNING)],
     known_as="kube-score:cronjob-restartpolicy datree:10",
 )
 def restart_policy(resource: Resource, world: World) -> Iterator[Problem]:
