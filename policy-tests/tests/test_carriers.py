@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from gitops_policy import Config, lint, rules
 from gitops_policy.fields import pointer
-from gitops_policy.kinds import LONG_RUNNING, POD_TEMPLATES
+from gitops_policy.kinds import FURTHER_TEMPLATES, LONG_RUNNING, POD_TEMPLATES
 from gitops_policy.registry import CONTAINERS, PODS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -236,6 +236,18 @@ def test_restricted_refuses_whatever_baseline_refuses(spec: dict[str, Any]) -> N
 def test_every_carrier_is_seen(kind: str) -> None:
     spec = {"hostPID": True, "containers": [{"name": "a", "image": "a"}]}
     assert "host-pid" in {rule for rule, _ in verdicts([carry(kind, spec)], carrier=kind)}
+
+
+@pytest.mark.parametrize("kind", FURTHER_TEMPLATES)
+def test_every_template_of_a_carrier_is_seen(kind: str) -> None:
+    content: Any = {"spec": {"hostPID": True, "containers": []}}
+    for step in reversed(FURTHER_TEMPLATES[kind]):
+        content = [content] if step == "*" else {step: content}
+    group, _, name = kind.rpartition("/")
+    content.update(apiVersion=f"{group}/v1", kind=name, metadata={"name": "a"})
+    found = lint([content], Config(only=("host-pid",))).findings
+    place = pointer(tuple(0 if step == "*" else step for step in FURTHER_TEMPLATES[kind]))
+    assert [finding.pointer for finding in found] == [f"{place}/spec/hostPID"]
 
 
 def test_a_kind_of_the_same_name_in_another_group_is_no_carrier() -> None:

@@ -74,6 +74,10 @@ POD_TEMPLATES: dict[str, Path] = {
     "serving.knative.dev/Service": ("spec", "template"),
     "jobset.x-k8s.io/JobSet": ("spec", "replicatedJobs", "*", "template", "spec", "template"),
     "batch.volcano.sh/Job": ("spec", "tasks", "*", "template"),
+    "leaderworkerset.x-k8s.io/LeaderWorkerSet": ("spec", "leaderWorkerTemplate", "workerTemplate"),
+    "ray.io/RayCluster": ("spec", "headGroupSpec", "template"),
+    "ray.io/RayJob": ("spec", "rayClusterSpec", "headGroupSpec", "template"),
+    "ray.io/RayService": ("spec", "rayClusterConfig", "headGroupSpec", "template"),
     # A wrong apiVersion, which is a finding itself: the core group has no such kinds to mix up.
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
     "DaemonSet": ("spec", "template"),
@@ -85,6 +89,14 @@ POD_TEMPLATES: dict[str, Path] = {
     "extensions/DaemonSet": ("spec", "template"),
     "extensions/Deployment": ("spec", "template"),
     "extensions/ReplicaSet": ("spec", "template"),
+}
+
+# The other templates of kinds that carry more than one.
+FURTHER_TEMPLATES: dict[str, Path] = {
+    "leaderworkerset.x-k8s.io/LeaderWorkerSet": ("spec", "leaderWorkerTemplate", "leaderTemplate"),
+    "ray.io/RayCluster": ("spec", "workerGroupSpecs", "*", "template"),
+    "ray.io/RayJob": ("spec", "rayClusterSpec", "workerGroupSpecs", "*", "template"),
+    "ray.io/RayService": ("spec", "rayClusterConfig", "workerGroupSpecs", "*", "template"),
 }
 
 # Workloads whose pods run until they are replaced.
@@ -100,6 +112,7 @@ LONG_RUNNING = frozenset(
         "apps.kruise.io/CloneSet",
         "apps.kruise.io/DaemonSet",
         "apps.kruise.io/StatefulSet",
+        "leaderworkerset.x-k8s.io/LeaderWorkerSet",
         "extensions/DaemonSet",
         "extensions/Deployment",
         "extensions/ReplicaSet",

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitops_policy.fields import Path, Step, entries, field, mapping, sequence, text
 from gitops_policy.findings import Severity
-from gitops_policy.kinds import LONG_RUNNING, POD_TEMPLATES
+from gitops_policy.kinds import FURTHER_TEMPLATES, LONG_RUNNING, POD_TEMPLATES
 from gitops_policy.model import Index, Problem, Resource
 
 GROUPS = ("initContainers", "containers", "ephemeralContainers")
@@ -124,10 +124,13 @@ class Container:
 
 def pods(resource: Resource) -> list[Pod]:
     """Return the pod templates that stand in this object (none for a workloadRef)."""
-    where = POD_TEMPLATES.get(resource.group_kind)
-    if where is None:
-        return []
-    return [Pod(resource, path, template) for path, template in _expand(resource.content, where)]
+    kind = resource.group_kind
+    return [
+        Pod(resource, path, template)
+        for where in (POD_TEMPLATES.get(kind), FURTHER_TEMPLATES.get(kind))
+        if where is not None
+        for path, template in _expand(resource.content, where)
+    ]
 
 
 def carrier_of(resource: Resource, index: Index) -> Resource | None:
