@@ -26,6 +26,7 @@ _LEVELS = (
     ("+", "-"),
     ("*", "/", "%"),
 )
+_LEVEL = {sign: level for level, signs in enumerate(_LEVELS) for sign in signs}
 _DEEPEST = 60
 
 
@@ -103,12 +104,11 @@ class _Reader:
         return Node("?:", parts=(condition, one, self.ternary(depth + 1)))
 
     def binary(self, level: int, depth: int) -> Node:
-        if level == len(_LEVELS):
-            return self.unary(depth)
-        left = self.binary(level + 1, depth)
-        while self.sign in _LEVELS[level]:
+        """Read operators of this level and of those that bind tighter."""
+        left = self.unary(depth)
+        while (found := _LEVEL.get(self.sign, -1)) >= level:
             _, sign = self.take()
-            left = Node(sign, parts=(left, self.binary(level + 1, depth)))
+            left = Node(sign, parts=(left, self.binary(found + 1, depth)))
         return left
 
     def unary(self, depth: int) -> Node:
