@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -50,9 +49,3 @@ def dump(documents: list[dict[str, Any]], file: Path) -> Path:
     file.parent.mkdir(parents=True)
     file.write_text(yaml.dump_all(documents, Dumper=yaml.CSafeDumper, sort_keys=False))
     return file
-
-
-def empty(folder: Path) -> Path:
-    """Return the folder without what an earlier run left there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder
