@@ -146,14 +146,31 @@ def pdb_one_policy(budget: Resource) -> Iterator[Problem]:
     ],
 )
 def pdb_allows_evictions(budget: Resource) -> Iterator[Problem]:
-    """Neither maxUnavailable 0 or 0% nor minAvailable 100%."""
-    for name, blocking in _NEVER.items():
-        if name in budget.spec and budget.spec[name] in blocking:
-            yield budget.problem(
-                ("spec", name),
-                f"{name}: {budget.spec[name]} blocks every eviction",
-                "set maxUnavailable: 1",
-            )
+    """maxUnavailable is not 0 or 0%."""
+    yield from _blocked(budget, "maxUnavailable")
+
+
+@rule(
+    id="pdb-keeps-fewer-than-all",
+    title="A PodDisruptionBudget does not keep every pod",
+    severity="error",
+    rationale="With minAvailable 100% no pod may go, however many there are.",
+    references=[_DOCS],
+    kinds=[PDB],
+    known_as=["kube-linter:pdb-min-available", "polaris:pdbDisruptionsIsZero"],
+)
+def pdb_keeps_fewer_than_all(budget: Resource) -> Iterator[Problem]:
+    """minAvailable is not 100%."""
+    yield from _blocked(budget, "minAvailable")
+
+
+def _blocked(budget: Resource, name: str) -> Iterator[Problem]:
+    if name in budget.spec and budget.spec[name] in _NEVER[name]:
+        yield budget.problem(
+            ("spec", name),
+            f"{name}: {budget.spec[name]} blocks every eviction",
+            "set maxUnavailable: 1",
+        )
 
 
 @rule(
