@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gitops_policy.fields import Path, entries, mapping, text
 from gitops_policy.model import Resource
+from gitops_policy.patterns import matches_whole
 
 ALERTMANAGER_CONFIG = "monitoring.coreos.com/AlertmanagerConfig"
 _DEEPEST = 50
@@ -76,11 +76,6 @@ def _matches(matcher: Mapping[str, Any], labels: Mapping[str, str]) -> bool | No
     operator = text(matcher, "matchType") or ("=~" if matcher.get("regex") is True else "=")
     if name not in labels:
         return None
-    if operator in ("=~", "!~"):
-        try:
-            hit = re.fullmatch(value, labels[name]) is not None
-        except re.error:
-            return None
-    else:
-        hit = labels[name] == value
-    return hit is not operator.startswith("!")
+    regular = operator in ("=~", "!~")
+    hit = matches_whole(value, labels[name]) if regular else labels[name] == value
+    return None if hit is None else hit is not operator.startswith("!")

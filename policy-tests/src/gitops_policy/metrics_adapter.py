@@ -14,6 +14,7 @@ from gitops_policy.applications import APPLICATION, sources
 from gitops_policy.fields import Path, entries, mapping, text
 from gitops_policy.manifests import ManifestError, read_text
 from gitops_policy.model import Resource
+from gitops_policy.patterns import may_run_away
 from gitops_policy.world import World
 
 _CHART = "prometheus-adapter"
@@ -41,6 +42,8 @@ class AdapterRule:
         """The name under which autoscalers ask for the metric; empty where it is not known."""
         name = mapping(self.content, "name")
         pattern = text(name, "matches") or ".*"
+        if may_run_away(pattern):
+            return ""
         try:
             inner = re.compile(pattern)
             template = text(name, "as") or ("$1" if inner.groups else "$0")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from gitops_policy.patterns import matches_whole
 from gitops_policy.promql_tree import Tree
 
 Node = Any
@@ -28,7 +29,7 @@ EXPERIMENTAL = frozenset(
 QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
 # The parser overflows its stack on what nests by the thousand.
 _OPENS = re.compile(r"[(+*/%^<>=!-]|\b(?:and|or|unless|atan2)\b")
-_MOST_OPENED, _LONGEST_MATCH = 1000, 200
+_MOST_OPENED = 1000
 
 
 @lru_cache(maxsize=4096)
@@ -134,18 +135,15 @@ def matchers(selector: Node) -> dict[str, tuple[str, str]]:
 
 def fits(pattern: str, value: str) -> bool:
     """Say whether a regular expression of a matcher accepts a value; yes where that is unsure."""
-    if len(pattern) + len(value) > _LONGEST_MATCH:
-        return True
-    try:
-        return re.fullmatch(pattern, value) is not None
-    except re.error:
-        return True
+    return matches_whole(pattern, value) is not False
 
 
 def accepts(sign: str, wanted: str, value: str) -> bool:
     """Say whether a matcher accepts the value of a label."""
-    hit = fits(wanted, value) if sign in (REGEXP, NOT_REGEXP) else wanted == value
-    return hit is (sign in (REGEXP, EQUAL))
+    if sign in (EQUAL, NOT_EQUAL):
+        return (wanted == value) is (sign == EQUAL)
+    hit = matches_whole(wanted, value)
+    return hit is None or hit is (sign == REGEXP)
 
 
 def calls(node: Node, *names: str) -> list[Node]:

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from gitops_policy.applications import foreign_namespaces
 from gitops_policy.fields import Path, entries, mapping, sequence, text
 from gitops_policy.model import Resource
+from gitops_policy.patterns import matches_whole
 from gitops_policy.pods import Pod
 from gitops_policy.selectors import matches, pods_in, selected
 from gitops_policy.world import World, once
@@ -97,10 +98,7 @@ def _relabelled(
 
 
 def _whole(relabeling: dict[str, Any], name: str) -> bool:
-    try:
-        return bool(re.fullmatch(text(relabeling, "regex") or "(.*)", name))
-    except re.error:
-        return False
+    return matches_whole(text(relabeling, "regex") or "(.*)", name) is True
 
 
 def endpoints(monitor: Resource) -> Iterator[Endpoint]:
