@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gitops_policy.fields import entries, mapping, sequence, text
 from gitops_policy.model import Index, Problem, Resource
 from gitops_policy.selectors import matches
+from gitops_policy.world import World
 
 RBAC = "rbac.authorization.k8s.io"
 ROLES = (f"{RBAC}/Role", f"{RBAC}/ClusterRole")
 BINDINGS = (f"{RBAC}/RoleBinding", f"{RBAC}/ClusterRoleBinding")
 GOOD_PRACTICES = "https://kubernetes.io/docs/concepts/security/rbac-good-practices/"
 
+_BY_ACCOUNT: WeakKeyDictionary[World, dict[tuple[str, str], list[Resource]]] = WeakKeyDictionary()
 CHANGES = ("create", "update", "patch", "delete", "deletecollection", "impersonate")
 _ALL_VERBS = {"get", "list", "watch", "create", "update", "patch", "delete"}
 _DEFAULTS = ("admin", "cluster-admin", "edit", "view")
@@ -110,6 +114,19 @@ def bound_role(binding: Resource, index: Index) -> Resource | None:
     if kind == "Role" and binding.kind == "RoleBinding":
         return index.get(f"{RBAC}/Role", binding.namespace, name)
     return index.get(f"{RBAC}/ClusterRole", "", name) if kind == "ClusterRole" else None
+
+
+def bindings_of(world: World, namespace: str, account: str) -> list[Resource]:
+    """Return the bindings of the build that name a ServiceAccount of a namespace."""
+    if world not in _BY_ACCOUNT:
+        found: dict[tuple[str, str], list[Resource]] = defaultdict(list)
+        for binding in world.index.of_kind(*BINDINGS):
+            for _, subject in entries(binding.content, "subjects"):
+                if subject.get("kind") == "ServiceAccount":
+                    where = text(subject, "namespace") or binding.namespace
+                    found[(where, text(subject, "name"))].append(binding)
+        _BY_ACCOUNT[world] = found
+    return _BY_ACCOUNT[world].get((namespace, account), [])
 
 
 def rules_of(role: Resource, index: Index) -> list[dict[str, Any]]:

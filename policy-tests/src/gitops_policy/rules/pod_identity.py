@@ -10,11 +10,12 @@ from gitops_policy.permissions import (
     BINDINGS,
     GOOD_PRACTICES,
     allows_everything,
+    bindings_of,
     bound_role,
     rules_of,
 )
 from gitops_policy.pods import Pod
-from gitops_policy.registry import PODS, rule
+from gitops_policy.registry import BUILD, PODS, rule
 from gitops_policy.world import World
 
 _ACCOUNTS = "https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/"
@@ -40,7 +41,7 @@ def service_account(pod: Pod) -> str:
 def automount_service_account_token(pod: Pod, world: World) -> Iterator[Problem]:
     """The pod or its account refuses the token, unless a binding gives the account rights."""
     name, namespace = service_account(pod), pod.resource.namespace
-    if not _mounts_token(pod, world) or _bindings(name, namespace, world):
+    if not _mounts_token(pod, world) or bindings_of(world, namespace, name):
         return
     yield pod.problem(
         ("automountServiceAccountToken",),
@@ -82,7 +83,7 @@ def pod_refuses_service_account_token(pod: Pod) -> Iterator[Problem]:
 def bound_service_account_token(pod: Pod, world: World) -> Iterator[Problem]:
     """A pod whose account is in a binding of the build mounts no token."""
     name = service_account(pod)
-    if _mounts_token(pod, world) and _bindings(name, pod.resource.namespace, world):
+    if _mounts_token(pod, world) and bindings_of(world, pod.resource.namespace, name):
         yield pod.problem(
             ("automountServiceAccountToken",),
             f"mounts the token of service account {name!r}, which has rights",
@@ -105,7 +106,7 @@ def administrator_token_mounted(pod: Pod, world: World) -> Iterator[Problem]:
     name = service_account(pod)
     if not _mounts_token(pod, world):
         return
-    for binding in _bindings(name, pod.resource.namespace, world):
+    for binding in bindings_of(world, pod.resource.namespace, name):
         role = bound_role(binding, world.index)
         if role and any(allows_everything(i, ("*", "")) for i in rules_of(role, world.index)):
             yield pod.problem(
@@ -123,17 +124,6 @@ def _mounts_token(pod: Pod, world: World) -> bool:
     name = service_account(pod)
     account = world.index.get("ServiceAccount", pod.resource.namespace, name)
     return account is None or account.content.get("automountServiceAccountToken") is not False
-
-
-def _bindings(name: str, namespace: str, world: World) -> list[Resource]:
-    return [
-        binding
-        for binding in world.index.of_kind(*BINDINGS)
-        for _, subject in entries(binding.content, "subjects")
-        if subject.get("kind") == "ServiceAccount"
-        and subject.get("name") == name
-        and (subject.get("namespace") or binding.namespace) == namespace
-    ]
 
 
 @rule(
@@ -220,17 +210,21 @@ def _account_mounts(account: Resource) -> Iterator[Problem]:
     severity="info",
     rationale="Without one, all its pods share the rights of `default`.",
     references=[_ACCOUNTS],
-    kinds=["Namespace"],
+    kinds=BUILD,
     known_as="kubescape:C-0189",
     default=False,
 )
-def namespace_has_service_account(namespace: Resource, world: World) -> Iterator[Problem]:
-    """The build holds a ServiceAccount of the namespace that is not called `default`."""
+def namespace_has_service_account(world: World) -> Iterator[Problem]:
+    """The build holds a ServiceAccount of each of its namespaces, not called `default`."""
     accounts = world.index.of_kind("ServiceAccount")
-    if not any(a.namespace == namespace.name and a.name != "default" for a in accounts):
-        yield namespace.problem(
-            ("metadata", "name"), "has no ServiceAccount of its own", "add one for each workload"
-        )
+    served = {account.namespace for account in accounts if account.name != "default"}
+    for namespace in world.index.of_kind("Namespace"):
+        if namespace.name not in served:
+            yield namespace.problem(
+                ("metadata", "name"),
+                "has no ServiceAccount of its own",
+                "add one for each workload",
+            )
 
 
 @rule(
