@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 # Issuer: what must stand in the text for the pattern to be worth a try, and the pattern: the
 # shapes that the issuers publish.
-_SHAPES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = tuple(
-    (name, tuple(anchors.split()), re.compile(pattern))
+_SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = tuple(
+    (name, tuple(anchors.split()), pattern)
     for name, anchors, pattern in (
         (
             "AWS access key",
@@ -46,7 +47,7 @@ _SHAPES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = tuple(
 # Issuers whose tokens say nothing themselves: their name must stand before the value.
 _AFTER_NAME = r"[\w\-. \t]{0,20}[\s'\"]{0,3}(?:=>|:=|=|:|>)['\"\s=`]{0,5}"
 _NAMED_SHAPES = tuple(
-    (name, re.compile(f"{name}{_AFTER_NAME}(?:{shape})(?![0-9a-z])"))
+    (name, f"{name}{_AFTER_NAME}(?:{shape})(?![0-9a-z])")
     for name, shape in (
         ("bitbucket", "[0-9a-z]{32}"),
         ("datadog", "[0-9a-z]{40}"),
@@ -101,14 +102,20 @@ _QUOTED = re.compile(r"""(["'])(.*)\1""")
 _NUMBER = re.compile(r"[\d.]{1,30}(?:ms|[smhd])?")
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern when it is needed: most runs meet none of the issuers."""
+    return re.compile(pattern)
+
+
 def token(text: str) -> str:
     """Say which issuer's token stands in the text; empty where none does."""
     for issuer, anchors, pattern in _SHAPES:
-        if any(anchor in text for anchor in anchors) and pattern.search(text):
+        if any(anchor in text for anchor in anchors) and _compiled(pattern).search(text):
             return issuer
     lower = text.lower()
     for name, pattern in _NAMED_SHAPES:
-        if name in lower and pattern.search(lower):
+        if name in lower and _compiled(pattern).search(lower):
             return f"{name} token"
     if "://" in text and any(_literal(url.group(1)) for url in _URL.finditer(text)):
         return "password in a URL"
