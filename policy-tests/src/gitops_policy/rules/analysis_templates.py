@@ -25,6 +25,12 @@ _PROMETHEUS = "https://argoproj.github.io/argo-rollouts/analysis/prometheus/"
 _TEMPLATES = [TEMPLATE, CLUSTER_TEMPLATE]
 _ROLLOUT = ["argoproj.io/Rollout"]
 _CONDITIONS = ("successCondition", "failureCondition")
+_LEAST = {
+    "failureLimit": -1,
+    "consecutiveSuccessLimit": 0,
+    "inconclusiveLimit": 0,
+    "consecutiveErrorLimit": 0,
+}
 _LIMITS = ("failureLimit", "consecutiveSuccessLimit", "inconclusiveLimit")
 
 
@@ -115,6 +121,10 @@ def analysis_limits_valid(template: Resource) -> Iterator[Problem]:
         failed, passed, unsure = (
             whole_number(template, metric.get(name, 0)) or 0 for name in _LIMITS
         )
+        for name, least in _LEAST.items():
+            value = whole_number(template, metric.get(name, 0))
+            if value is not None and value < least:
+                yield template.problem((*path, name), f"{name} is {value}", f"use {least} or more")
         if times > 1 and "interval" not in metric:
             yield template.problem((*path, "interval"), "count > 1 needs an interval", "set it")
         if times and times < unsure:

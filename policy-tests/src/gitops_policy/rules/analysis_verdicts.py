@@ -29,6 +29,7 @@ from gitops_policy.world import World
 _DOCS = "https://argoproj.github.io/argo-rollouts/features/analysis/"
 _LANGUAGE = "https://expr-lang.org/docs/language-definition"
 _TEMPLATES = [TEMPLATE, CLUSTER_TEMPLATE]
+_EMPTY = r"len\(result\)(==0|<1|<=0)"
 _CONDITIONS = ("successCondition", "failureCondition")
 
 
@@ -119,6 +120,28 @@ def analysis_needs_a_success(template: Resource) -> Iterator[Problem]:
                 (*path, "inconclusiveLimit"),
                 f"{looks} measurements without a success would pass",
                 f"use {looks - 1 - failures} or less, or set consecutiveSuccessLimit",
+            )
+
+
+@rule(
+    id="analysis-empty-is-no-success",
+    title="A condition does not pass on no data",
+    severity="error",
+    rationale="A canary without traffic, or a metric with another name, would be promoted.",
+    references=[_DOCS, "https://argoproj.github.io/argo-rollouts/analysis/prometheus/"],
+    kinds=_TEMPLATES,
+)
+def analysis_empty_is_no_success(template: Resource) -> Iterator[Problem]:
+    """successCondition accepts no empty result: all() and none() of nothing are true."""
+    for path, metric in prometheus_metrics(template):
+        condition = re.sub(r"\s+", "", text(metric, "successCondition"))
+        says_some = re.search(r"len\(result\)(>|==[1-9]|>=[1-9]|!=0)", condition)
+        accepts = re.search(rf"{_EMPTY}(\|\||or)|(\|\||or){_EMPTY}", condition)
+        if accepts or (re.search(r"\b(all|none)\(result,", condition) and not says_some):
+            yield template.problem(
+                (*path, "successCondition"),
+                "an empty result is a success",
+                "write len(result) > 0 && ...",
             )
 
 
