@@ -22,11 +22,11 @@ _SETTINGS = (
 )
 _ALLOW = "allow-snippet-annotations"
 _CONTROLLERS = ("nginx-config", "nginx-conf", "ingress-nginx-controller")
-# What configures the controller itself: other roots and files, Lua, its credentials.
+# What reads the controller's files and credentials, and the directives that end a value.
 _REACHING = re.compile(
-    r"\balias\s[^;]*;|\broot\s[^;]*;|/etc/(passwd|shadow|group|nginx|ingress-controller)"
-    r"|/var/run/secrets|_by_lua"
+    r"/etc/(passwd|shadow|group|nginx|ingress-controller)|/var/run/secrets|_by_lua"
 )
+_DIRECTIVE = re.compile(r"\b(alias|root)\b[^;]*;")
 _BREAKING = {
     "auth-url": re.compile(r"[\s<>\"{}|^`\\#;]"),
     "mirror-target": re.compile(r"[\s<>\"{}|^`\\#;]"),
@@ -123,13 +123,19 @@ def ingress_annotation_values(ingress: Resource) -> Iterator[Problem]:
     for key, value in ingress.annotations.items():
         if not isinstance(key, str) or not isinstance(value, str):
             continue
-        broken = _BREAKING.get(key.removeprefix("nginx.ingress.kubernetes.io/"))
-        if _REACHING.search(value) or (broken and broken.search(value.rstrip("\n"))):
+        if _REACHING.search(value) or _breaks_out(key, value.rstrip("\n")):
             yield ingress.problem(
                 ("metadata", "annotations", key),
                 "the value holds nginx configuration",
                 "write a plain URL or name",
             )
+
+
+def _breaks_out(key: str, value: str) -> bool:
+    """Say whether a value that is written into nginx's configuration ends its directive."""
+    broken = _BREAKING.get(key.removeprefix("nginx.ingress.kubernetes.io/"))
+    directive = "nginx" in key and _DIRECTIVE.search(value)
+    return bool(directive or (broken and broken.search(value)))
 
 
 @rule(

@@ -40,7 +40,6 @@ _AFFINITY = "https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-
         "kube-score:deployment-has-host-podantiaffinity",
         "kube-score:statefulset-has-host-podantiaffinity",
         "polaris:topologySpreadConstraint",
-        "kyverno:topologyspreadconstraints-policy",
     ],
 )
 def workload_spread(workload: Resource, world: World) -> Iterator[Problem]:
@@ -115,6 +114,28 @@ def _domain_flaws(wanted: object, when: str) -> Iterator[tuple[str, str, str]]:
         yield "minDomains", "minDomains needs DoNotSchedule", "remove minDomains"
     elif not isinstance(wanted, int) or wanted < 1:
         yield "minDomains", f"minDomains is {wanted!r}", "set minDomains to 1 or more"
+
+
+@rule(
+    id="spread-over-nodes-and-zones",
+    title="Three replicas are spread over nodes and over zones",
+    severity="info",
+    rationale="Constraints over both keep a lost node and a lost zone from taking every replica.",
+    references=[_SPREAD],
+    kinds=SCALABLE,
+    known_as=["kyverno:topologyspreadconstraints-policy"],
+    default=False,
+)
+def spread_over_nodes_and_zones(workload: Resource, world: World) -> Iterator[Problem]:
+    """With three replicas or more there is a spread constraint over hostname and one over zone."""
+    if scale(workload, world).minimum < 3 or runs_elsewhere(workload, world):
+        return
+    for pod in world.pods_of(workload):
+        keys = {key_of(item) for _, item in constraints(pod)}
+        for key in sorted({HOSTNAME, ZONE} - keys):
+            yield pod.problem(
+                ("topologySpreadConstraints",), f"no constraint over {key}", "add a constraint"
+            )
 
 
 @rule(
