@@ -195,16 +195,17 @@ def _blocked(budget: Resource, name: str) -> Iterator[Problem]:
 def pdb_below_minimum_replicas(budget: Resource, world: World) -> Iterator[Problem]:
     """minAvailable (a percentage rounded up) is smaller than the fewest replicas.
 
-    Nothing is said where Git leaves the count of a workload to an autoscaler elsewhere.
+    Nothing is said where Git leaves the count of a workload to an autoscaler elsewhere, nor of
+    workloads that are turned off.
     """
     wanted = field(budget.spec, "minAvailable")
     if wanted is None or wanted in _NEVER["minAvailable"]:
         return
     workloads = covered(budget, world)
     scales = [scale(workload, world) for workload in workloads]
-    fewest = sum(max(found.minimum, 1) for found in scales)
+    fewest = sum(max(found.minimum, 1 if found.autoscaler else 0) for found in scales)
     kept = share(wanted, fewest)
-    known = scales and all(found.written for found in scales)
+    known = fewest > 0 and all(found.written for found in scales)
     if known and kept is not None and kept >= fewest:
         names = ", ".join(f"{workload.kind} {workload.name!r}" for workload in workloads)
         yield budget.problem(
