@@ -111,6 +111,26 @@ MISTAKES: list[tuple[str, str, Edit]] = [
         ),
     ),
     (
+        "kustomize-patch-applies",
+        OVERLAY,
+        replaced(KUSTOMIZATION, "      name: inference\n", "      name: inferense\n"),
+    ),
+    (
+        "kustomize-image-applies",
+        OVERLAY,
+        replaced(f"{OVERLAY}/release/kustomization.yaml", "inference-server", "inference-serve"),
+    ),
+    (
+        "kustomize-image-digest",
+        OVERLAY,
+        replaced(f"{OVERLAY}/release/kustomization.yaml", "digest: sha256:", "newTag: '1' # "),
+    ),
+    (
+        "generated-config-survives",
+        OVERLAY,
+        replaced(f"{OVERLAY}/release/kustomization.yaml", "Prune=false", "Prune=true"),
+    ),
+    (
         "manifest-is-rendered",
         OVERLAY,
         added(
