@@ -66,10 +66,26 @@ def test_the_schema_of_a_report_format_is_copied(checkout: Path) -> None:
     assert '"title": "Static Analysis Results Format (SARIF) Version 2.1.0' in schema.read_text()
 
 
+def test_a_program_of_our_own_is_built_with_the_folders_it_needs(checkout: Path) -> None:
+    # A program of that name on the machine is not ours, whatever it says of itself.
+    path = f"{fake_program(checkout / 'machine', 'pod-security', '0.36.3').parent}:{BARE_PATH}"
+    result = install(checkout, "pod-security", PATH=path)
+    assert result.returncode == 0, result.stderr
+    assert "pod-security 0.36.3 built" in result.stderr
+    assert not (checkout / ".tools" / "bin" / "pod-security").is_symlink()
+    copied = checkout / ".tools" / "pod-security-fixtures"
+    assert list(copied.glob("restricted/v1.*/fail/*.yaml"))
+    assert all(os.access(folder, os.W_OK) for folder in copied.glob("*/"))
+
+
 def fake_kustomize(folder: Path, version: str) -> Path:
-    """A program that says it is kustomize in this version."""
+    return fake_program(folder, "kustomize", version)
+
+
+def fake_program(folder: Path, name: str, version: str) -> Path:
+    """A program that says it has this version."""
     folder.mkdir()
-    own = folder / "kustomize"
+    own = folder / name
     own.write_text(f"#!/bin/sh\necho {version}\n")
     own.chmod(0o755)
     return own
