@@ -8,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from gitops_policy import Config
-from gitops_policy.build import Build
+from gitops_policy import Config, Workspace, lint
+from gitops_policy.build import Build, build_kustomization
 from gitops_policy.metrics import TYPES, Contract, contract, unreadable
 from gitops_policy.world import World
 
@@ -142,3 +142,35 @@ def test_a_file_that_is_missing_is_named_and_stops_nothing(tmp_path: Path) -> No
     world = World(Build(()), Config(metrics=(gone,)), None)
     assert [path for path, _ in unreadable(world)] == [gone]
     assert contract(world).series("up") is not None
+
+
+def test_a_metric_that_another_overlay_of_the_environment_records_exists(tmp_path: Path) -> None:
+    rules = """
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata: {name: NAME}
+spec: {groups: [{name: NAME, rules: [RULE]}]}
+"""
+    for place, rule in {
+        "staging/web": "{record: 'a:b', expr: 'up'}",
+        "staging/board": "{alert: A, expr: 'a:b > 1'}",
+        "production/board": "{alert: A, expr: 'a:b > 1'}",
+    }.items():
+        folder = tmp_path / "overlays" / place
+        folder.mkdir(parents=True)
+        (folder / "rules.yaml").write_text(rules.replace("NAME", "web").replace("RULE", rule))
+        (folder / "kustomization.yaml").write_text("resources: [rules.yaml]\n")
+    own = tmp_path / "own.prom"
+    own.write_text(ANSWER)
+    config = Config(only=("metric-exists",), metrics=(own,))
+    found = {
+        place: len(
+            lint(
+                build_kustomization(tmp_path / "overlays" / place),
+                config,
+                workspace=Workspace(tmp_path),
+            ).findings
+        )
+        for place in ("staging/board", "production/board")
+    }
+    assert found == {"staging/board": 0, "production/board": 1}

@@ -9,12 +9,14 @@ from weakref import WeakKeyDictionary
 
 from gitops_policy import promql
 from gitops_policy.analyses import UNKNOWN
+from gitops_policy.build import is_kustomization
 from gitops_policy.expressions import RULES, Expression, RuleItem, rule_items
 from gitops_policy.fields import mapping
 from gitops_policy.metrics import Contract, Metric, Values, contract
+from gitops_policy.model import Index
 from gitops_policy.result_labels import ANY, Labels, Source, matched, result_labels
 from gitops_policy.scraping import MONITORS, POD_MONITOR, USUAL_LABELS, Endpoint, endpoints
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 _NO_LABEL = frozenset({"le", "quantile"})
 
@@ -185,3 +187,24 @@ def source(world: World) -> Source:
 def result(expression: Expression, world: World) -> Labels:
     """Return the labels of an expression's result."""
     return result_labels(expression.tree, source(world))
+
+
+@once
+def recorded_beside(world: World) -> frozenset[str]:
+    """Return what the other overlays of this environment record: its Prometheus reads them all."""
+    folder = world.build.path
+    if world.workspace is None or folder is None or world.build.environment is None:
+        return frozenset()
+    builds = [
+        world.workspace.build(other)
+        for other in sorted(folder.parent.iterdir())
+        if other != folder and is_kustomization(other)
+    ]
+    return frozenset(
+        item.record
+        for build in builds
+        if build is not None
+        for resource in Index(build.documents).of_kind(RULES)
+        for item in rule_items(resource)
+        if item.record
+    )

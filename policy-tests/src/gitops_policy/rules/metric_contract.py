@@ -17,7 +17,7 @@ from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
 from gitops_policy.result_labels import NAME
 from gitops_policy.scraping import MONITORS, endpoints, pods_scraped, templates_scraped
-from gitops_policy.series import Knowledge, known
+from gitops_policy.series import Knowledge, known, recorded_beside
 from gitops_policy.world import World
 
 _SERIES = "https://prometheus.io/docs/concepts/data_model/"
@@ -55,7 +55,7 @@ def metric_contract_readable(world: World) -> Iterator[Problem]:
 )
 @each_once
 def metric_exists(resource: Resource, world: World) -> Iterator[Problem]:
-    """Services, known exporters or recording rules of the build make each metric.
+    """Services, known exporters or recording rules of the environment make each metric.
 
     Without a contract of the repository's own services there is no finding.
     """
@@ -63,7 +63,7 @@ def metric_exists(resource: Resource, world: World) -> Iterator[Problem]:
     for expression in expressions(resource):
         names = dict.fromkeys(map(promql.metric, promql.selectors(expression.tree)))
         for name in names:
-            if not series.exists(name):
+            if not series.exists(name) and name not in recorded_beside(world):
                 yield resource.problem(
                     expression.path, f"nobody exports or records {name}", _meant(name, series)
                 )
