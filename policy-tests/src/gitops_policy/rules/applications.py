@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -21,6 +22,7 @@ from gitops_policy.registry import BUILD, rule
 from gitops_policy.world import World
 
 _APPS = "https://argo-cd.readthedocs.io/en/stable/user-guide/application-specification/"
+_RANGE = re.compile(r"[*^~<>=|\s]")
 
 
 @rule(
@@ -137,12 +139,13 @@ def object_synced_once(world: World) -> Iterator[Problem]:
 )
 @also_of_sets
 def production_revision(application: Resource) -> Iterator[Problem]:
-    """An Application that delivers to production sets targetRevision, not to HEAD."""
+    """An Application that delivers to production names its targetRevision: no HEAD, no range."""
     for path, source in sources(application) if production(application) else ():
-        if text(source, "targetRevision") in ("", "HEAD"):
+        revision = text(source, "targetRevision")
+        if revision in ("", "HEAD") or _RANGE.search(revision):
             yield application.problem(
                 (*path, "targetRevision"),
-                "it follows HEAD",
+                f"it follows {revision or 'HEAD'}",
                 "name a branch that is protected, a tag or a commit",
             )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gitops_policy.applications import APPLICATION, own_repositories, sources
+from gitops_policy.applications import own_repositories, sources
 from gitops_policy.fields import text
+from gitops_policy.generated_applications import APPLICATIONS, also_of_sets
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.world import World
@@ -23,9 +24,10 @@ _EXACT = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][\w.+-]+)?", re.ASCII)
     severity="warning",
     rationale="A branch, HEAD or a range is synced as soon as its owner changes it, unseen.",
     references=[_TRACKING],
-    kinds=[APPLICATION],
+    kinds=APPLICATIONS,
     known_as="argocd-source-lint:floating-revision",
 )
+@also_of_sets
 def foreign_source_pinned(application: Resource, world: World) -> Iterator[Problem]:
     """A chart has an exact version; another repository is read at a tag or a commit."""
     own = own_repositories(world) if world.workspace else set()
