@@ -130,9 +130,8 @@ class Evaluation:
                 identity = resource.id if resource else None
                 outcome.errors.append((position, RuleError(rule.id, shown, identity)))
             else:
-                outcome.findings += [
-                    (position, _finding(rule, problem, self.world)) for problem in problems
-                ]
+                for problem in problems:
+                    outcome.findings.append((position, _finding(rule, problem, self.world)))
         outcome.evaluated[position] += len(seen)
 
 
