@@ -77,7 +77,8 @@ def no_role_escalation(role: Resource) -> Iterator[Problem]:
     references=[_IMPERSONATE],
     kinds=ROLES,
     known_as=(
-        "kubescape:C-0065 kubescape:C-0191 trivy:KSV-0043 datree:105 "
+        "kube-linter:impersonate-without-resource-names kubescape:C-0065 kubescape:C-0191 "
+        "trivy:KSV-0043 datree:105 "
         "kyverno:restrict-escalation-verbs-roles cis:5.1.8"
     ),
 )
