@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gitops_policy import promql
 from gitops_policy.analyses import UNKNOWN
@@ -15,7 +14,7 @@ from gitops_policy.fields import Path, entries, mapping, text
 from gitops_policy.manifests import ManifestError, read_text
 from gitops_policy.model import Resource
 from gitops_policy.patterns import may_run_away
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 _CHART = "prometheus-adapter"
 _KINDS = {"custom": "rules", "external": "externalRules"}
@@ -106,17 +105,9 @@ def has_defaults(resource: Resource) -> bool:
     )
 
 
+@once
 def adapters(world: World) -> list[Resource]:
     """Return the objects that configure the adapter: of this build, else of the applications."""
-    if world not in _ADAPTERS:
-        _ADAPTERS[world] = _adapters(world)
-    return _ADAPTERS[world]
-
-
-_ADAPTERS: WeakKeyDictionary[World, list[Resource]] = WeakKeyDictionary()
-
-
-def _adapters(world: World) -> list[Resource]:
     found = _configured(world)
     build = world.workspace.build("apps") if world.workspace and not found else None
     return found or (_configured(World(build, world.config, world.workspace)) if build else [])

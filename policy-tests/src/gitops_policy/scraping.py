@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gitops_policy.applications import foreign_namespaces
 from gitops_policy.fields import Path, entries, mapping, sequence, text
@@ -135,18 +134,14 @@ def watched(monitor: Resource, world: World) -> list[str]:
     return [str(n) for n in sequence(chosen, "matchNames")] or [monitor.namespace]
 
 
-_SCRAPED: WeakKeyDictionary[World, frozenset[int]] = WeakKeyDictionary()
-
-
+@once
 def templates_scraped(world: World) -> frozenset[int]:
     """Return the identities of the pod templates that some monitor of the build selects."""
-    if world not in _SCRAPED:
-        _SCRAPED[world] = frozenset(
-            id(pod.template)
-            for monitor in world.index.of_kind(*MONITORS)
-            for pod in pods_scraped(monitor, world)
-        )
-    return _SCRAPED[world]
+    return frozenset(
+        id(pod.template)
+        for monitor in world.index.of_kind(*MONITORS)
+        for pod in pods_scraped(monitor, world)
+    )
 
 
 def services_scraped(monitor: Resource, world: World) -> list[Resource]:
@@ -188,17 +183,9 @@ def behind(service: Resource, world: World) -> list[Pod]:
     return selected(world, service.namespace, {"matchLabels": chosen}) if chosen else []
 
 
+@once
 def scrape_interval(world: World) -> float | None:
     """Return the shortest interval of a scrape that the build or its Prometheus names."""
-    if world not in _INTERVALS:
-        _INTERVALS[world] = _interval(world)
-    return _INTERVALS[world]
-
-
-_INTERVALS: WeakKeyDictionary[World, float | None] = WeakKeyDictionary()
-
-
-def _interval(world: World) -> float | None:
     found = [
         endpoint.interval
         for monitor in world.index.of_kind(*MONITORS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from weakref import WeakKeyDictionary
 
 from gitops_policy import promql
 from gitops_policy.analyses import UNKNOWN
@@ -151,24 +150,19 @@ def _stored(exporter: frozenset[str], endpoint: Endpoint) -> Labels:
     return Labels(sure, own | target | written, target_open or written_open)
 
 
-_SOURCES: WeakKeyDictionary[World, Source] = WeakKeyDictionary()
-_KNOWN: WeakKeyDictionary[World, Knowledge] = WeakKeyDictionary()
-
-
+@once
 def known(world: World) -> Knowledge:
     """Return what a build knows of series."""
-    if world not in _KNOWN:
-        recorded: dict[str, dict[object, RuleItem]] = {}
-        for resource in world.index.of_kind(RULES):
-            for item in rule_items(resource):
-                if item.record:
-                    key = (item.query, tuple(map(str, mapping(item.content, "labels"))))
-                    recorded.setdefault(item.record, {})[key] = item
-        found = [e for m in world.index.of_kind(*MONITORS) for e in endpoints(m)]
-        scraped = {_shape(endpoint): endpoint for endpoint in found}
-        once = {name: tuple(items.values()) for name, items in recorded.items()}
-        _KNOWN[world] = Knowledge(contract(world), once, tuple(scraped.values()))
-    return _KNOWN[world]
+    recorded: dict[str, dict[object, RuleItem]] = {}
+    for resource in world.index.of_kind(RULES):
+        for item in rule_items(resource):
+            if item.record:
+                key = (item.query, tuple(map(str, mapping(item.content, "labels"))))
+                recorded.setdefault(item.record, {})[key] = item
+    found = [e for m in world.index.of_kind(*MONITORS) for e in endpoints(m)]
+    scraped = {_shape(endpoint): endpoint for endpoint in found}
+    items = {name: tuple(distinct.values()) for name, distinct in recorded.items()}
+    return Knowledge(contract(world), items, tuple(scraped.values()))
 
 
 def _shape(endpoint: Endpoint) -> object:
@@ -177,11 +171,10 @@ def _shape(endpoint: Endpoint) -> object:
     return endpoint.target_labels, endpoint.stored_labels, endpoint.honors_labels, kind
 
 
+@once
 def source(world: World) -> Source:
     """Return what tells the labels of a selector in this build."""
-    if world not in _SOURCES:
-        _SOURCES[world] = Source(known(world).labels)
-    return _SOURCES[world]
+    return Source(known(world).labels)
 
 
 def result(expression: Expression, world: World) -> Labels:

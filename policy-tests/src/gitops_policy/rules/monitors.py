@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gitops_policy.analyses import analyses
 from gitops_policy.fields import Path, entries, field, sequence, text
@@ -26,7 +25,7 @@ from gitops_policy.scraping import (
     seconds,
     services_scraped,
 )
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 _DOCS = "https://prometheus-operator.dev/docs/api-reference/api/"
 _TROUBLE = "https://prometheus-operator.dev/docs/platform/troubleshooting/"
@@ -161,18 +160,16 @@ def monitors_do_not_overlap(monitor: Resource, world: World) -> Iterator[Problem
 
 
 _Target = tuple[int, int, str]
-_FIRST: WeakKeyDictionary[World, dict[_Target, Resource]] = WeakKeyDictionary()
 
 
+@once
 def _first_monitors(world: World) -> dict[_Target, Resource]:
     """Return for each target the first monitor that scrapes it."""
-    if world not in _FIRST:
-        found: dict[_Target, Resource] = {}
-        for monitor in world.index.of_kind(*MONITORS):
-            for target in _targets(monitor, world):
-                found.setdefault(target, monitor)
-        _FIRST[world] = found
-    return _FIRST[world]
+    found: dict[_Target, Resource] = {}
+    for monitor in world.index.of_kind(*MONITORS):
+        for target in _targets(monitor, world):
+            found.setdefault(target, monitor)
+    return found
 
 
 def _targets(monitor: Resource, world: World) -> dict[_Target, Path]:
@@ -263,18 +260,14 @@ def monitor_keeps_revision(monitor: Resource, world: World) -> Iterator[Problem]
         )
 
 
-_ROLLOUTS: WeakKeyDictionary[World, dict[int, Resource]] = WeakKeyDictionary()
-
-
+@once
 def _rollouts(world: World) -> dict[int, Resource]:
     """Return the Rollouts by the identity of their pod template."""
-    if world not in _ROLLOUTS:
-        _ROLLOUTS[world] = {
-            id(pod.template): rollout
-            for rollout in world.index.of_kind("argoproj.io/Rollout")
-            for pod in world.pods_of(rollout)
-        }
-    return _ROLLOUTS[world]
+    return {
+        id(pod.template): rollout
+        for rollout in world.index.of_kind("argoproj.io/Rollout")
+        for pod in world.pods_of(rollout)
+    }
 
 
 @rule(
