@@ -35,7 +35,7 @@ mutants: $(READY) ## Break every promise of the overlays once, and list what the
 .PHONY: fuzz
 fuzz: $(READY) ## Spoil manifests for minutes: the policy suite must not crash or hang
 	@$(BIN)/python tools/install.py kustomize schemas pod-security
-	@FUZZ_TIMES=$${FUZZ_TIMES:-30} $(BIN)/pytest -n 2 policy-tests/tests/test_fuzz.py policy-tests/tests/test_pod_security_standards.py $(PYTEST_ARGS)
+	@FUZZ_TIMES=$${FUZZ_TIMES:-50} $(BIN)/pytest -n 2 policy-tests/tests/test_fuzz.py policy-tests/tests/test_pod_security_standards.py $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(READY) ## Check format, types, YAML and workflows

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -402,6 +404,28 @@ def test_nothing_is_left_behind_and_the_checkout_is_not_touched(
 
     monkeypatch.setattr("gitops_policy.diff.comparison.render_side", interrupted)
     run("one", "HEAD", code=130)
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_comparison_that_is_terminated_leaves_nothing_behind(
+    repository: Repository, tmp_path: Path
+) -> None:
+    temporary, started, tools = (tmp_path / name for name in ("tmp", "started", "tools/bin"))
+    temporary.mkdir()
+    tools.mkdir(parents=True)
+    shim = tools / "kustomize"
+    shim.write_text(f"#!/bin/sh\ntouch {started}\nsleep 1\nexit 1\n")
+    shim.chmod(0o755)
+    (repository.root / ".tools").unlink()
+    environment = os.environ | {"TMPDIR": str(temporary), "PATH": f"{tools}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "gitops_policy.cli", "diff", "one", "HEAD"]
+    with subprocess.Popen(command, env=environment) as running:
+        deadline = time.monotonic() + 60
+        while not started.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(list(temporary.iterdir())) == 2
+        running.terminate()
+        assert running.wait(timeout=60) == 143
     assert list(temporary.iterdir()) == []
 
 

@@ -147,7 +147,7 @@ def crashes(documents: list[Any], config: Config) -> list[str]:
     return [f"{error.rule}: {error.message}" for error in report.errors]
 
 
-@budget(few=60)
+@budget(few=30)
 @given(data=st.data())
 def test_no_rule_crashes_on_spoilt_manifests(data: st.DataObject) -> None:
     objects = corpus()
@@ -158,7 +158,7 @@ def test_no_rule_crashes_on_spoilt_manifests(data: st.DataObject) -> None:
     assert crashes(documents, Config(profile="strict")) == []
 
 
-@budget(few=4)
+@budget(few=3)
 @given(data=st.data())
 def test_no_rule_crashes_on_a_spoilt_overlay(data: st.DataObject) -> None:
     documents = [deepcopy(d.content) for d in build_of("overlays/production/inference")]
@@ -203,7 +203,7 @@ def shaped(draw: Any) -> Any:
     } | content
 
 
-@budget(few=40)
+@budget(few=20)
 @given(st.lists(shaped() | scalars, max_size=4))
 def test_no_rule_crashes_on_yaml_shaped_input(documents: list[Any]) -> None:
     assert crashes(documents, Config(profile="strict")) == []
@@ -218,7 +218,7 @@ def status_of(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status != 2 or f"{file}" in captured.err or file.name in captured.err
 
 
-@budget(few=40)
+@budget(few=20)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_judged_or_refused(content: bytes, tmp_path: Path, capsys: Any) -> None:
     file = tmp_path / "any.yaml"
@@ -235,7 +235,7 @@ PIECES = [
 ]
 
 
-@budget(few=80)
+@budget(few=40)
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=40))
 def test_any_pieces_of_yaml_are_judged_or_refused(
     pieces: list[str], tmp_path: Path, capsys: Any
@@ -245,7 +245,7 @@ def test_any_pieces_of_yaml_are_judged_or_refused(
     status_of(file, capsys)
 
 
-@budget(few=20)
+@budget(few=10)
 @given(data=st.data())
 def test_any_change_of_a_files_bytes_is_judged_or_refused(
     data: st.DataObject, tmp_path: Path, capsys: Any

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     check_output(options.output)
     config = config_from(options, ["."])
     base, head, paths = split(options.sides)
-    with progress("comparing"):
+    with progress("comparing"), _ended_tidily():
         usual = [os.path.relpath(path) for path in config.paths]
         comparison = between(base, head, paths, config, usual=usual)
     if options.output:
@@ -57,6 +61,20 @@ def run(options: argparse.Namespace) -> int:
     for build in comparison.unreadable:
         say(build.reason)
     return status(comparison, config.fail_on)
+
+
+@contextmanager
+def _ended_tidily() -> Iterator[None]:
+    """Let SIGTERM end the work as an error does, so that temporary folders go."""
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _shown(comparison: Comparison, form: str, *, colour: bool) -> str:
