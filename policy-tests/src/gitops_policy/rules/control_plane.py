@@ -19,7 +19,10 @@ _CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes
     rationale="A pod beside the API server and etcd shares their kernel and their resources.",
     references=["https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/"],
     kinds=PODS,
-    known_as="kyverno:other/restrict-controlplane-scheduling",
+    known_as=[
+        "kyverno:other/restrict-controlplane-scheduling",
+        "kyverno:restrict-controlplane-scheduling",
+    ],
 )
 def control_plane_scheduling(pod: Pod) -> Iterator[Problem]:
     """No toleration, node selector or node affinity leads to control-plane nodes."""
