@@ -73,6 +73,48 @@ def test_the_line_of_a_path_is_that_of_its_deepest_known_part() -> None:
     assert source.line(("a", "b", "not a position")) == 3
 
 
+def test_lines_count_from_the_top_of_the_file_also_in_later_documents() -> None:
+    text = "# first\r\n a: 1\r\n...\r\n# second\r\n---\r\n# é\r\nb: {c: &x 2,\r\n d: *x}\r\n"
+    first, second = read_text(text, "f")
+    assert (first.line(), first.line(("a",))) == (2, 2)
+    assert (second.line(), second.line(("b", "d"))) == (7, 8)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a: &k foo\n*k : 2\n", {"a": "foo", "foo": 2}),
+        ("&k a: 1\nb: *k\n", {"a": 1, "b": "a"}),
+        ("a: &x [1, {b: 2}]\nc: *x\n", {"a": [1, {"b": 2}], "c": [1, {"b": 2}]}),
+    ],
+    ids=["a key", "an anchor on a key", "a sequence"],
+)
+def test_an_alias_reads_as_a_copy(content: str, expected: object) -> None:
+    found = read_text(content, "f")[0].content
+    assert found == expected
+    if "c" in found:
+        assert found["a"][1] is not found["c"][1]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("a: *nope\n", "undefined alias"),
+        ("a: &x 1\nb: &x 2\n", "stands twice"),
+        ("a: &x [1]\n*x : 1\n", "a mapping key must be plain text"),
+        ("&x [" + ", ".join("*x" for _ in range(3)) + "]", "contains it"),
+        ("[" * 300 + "]" * 300, "nested deeper"),
+        (
+            "a: &x " + "[" * 150 + "]" * 150 + "\nb: " + "[" * 100 + "*x" + "]" * 100,
+            "nested deeper",
+        ),
+    ],
+)
+def test_aliases_and_nesting_have_bounds(content: str, reason: str) -> None:
+    with pytest.raises(ManifestError, match=reason):
+        read_text(content, "f")
+
+
 def test_a_file_that_is_too_large_is_refused(monkeypatch) -> None:
     monkeypatch.setattr("gitops_policy.manifests.MAX_BYTES", 10)
     with pytest.raises(ManifestError, match="larger than"):
