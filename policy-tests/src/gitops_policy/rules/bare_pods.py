@@ -17,7 +17,7 @@ _MEANT = ("helm.sh/hook", "argocd.argoproj.io/hook", "kubernetes.io/config.mirro
     title="A Pod belongs to a workload",
     severity="error",
     rationale="Nothing starts a bare Pod again when its node is drained or lost.",
-    references=["https://kubernetes.io/docs/concepts/configuration/overview/"],
+    references=["https://kubernetes.io/docs/concepts/workloads/pods/#working-with-pods"],
     kinds=["Pod"],
     known_as=[
         "kubescape:C-0073",
