@@ -253,7 +253,8 @@ def image_pull_policy_explicit(container: Container) -> Iterator[Problem]:
     id="image-pull-secrets",
     title="Pods that pull with credentials name them",
     severity="info",
-    rationale="A pod that starts only where the node has the image cached fails on the next node.",
+    rationale="A pod that starts only where the node has the image cached fails on the next node. "
+    "Off by default: Git does not say which registries ask for credentials.",
     references=[
         "https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/"
     ],

@@ -48,7 +48,8 @@ def readiness_probe(container: Container, world: World) -> Iterator[Problem]:
     id="readiness-probe-everywhere",
     title="Long-running containers have a readiness probe",
     severity="info",
-    rationale="A rollout waits for readiness, and the Service may stand in another repository.",
+    rationale="The Service may stand in another repository. Off by default: where there is none, "
+    "nothing waits for readiness but the rollout.",
     references=[_PROBES],
     kinds=CONTAINERS,
     known_as=(
@@ -109,7 +110,8 @@ def startup_probe(container: Container) -> Iterator[Problem]:
     id="some-probe",
     title="Long-running containers have a probe of some kind",
     severity="warning",
-    rationale="Without any probe Kubernetes only knows that the process has not ended.",
+    rationale="Without any probe Kubernetes only knows that the process has not ended. Off by "
+    "default: readiness-probe and liveness-probe ask for more.",
     references=[_PROBES],
     kinds=CONTAINERS,
     known_as="kyverno:require-probes",

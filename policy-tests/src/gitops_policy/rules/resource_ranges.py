@@ -54,7 +54,8 @@ def resource_range(container: Container, world: World) -> Iterator[Problem]:
     id="limit-request-ratio",
     title="Limits are not many times their requests",
     severity="info",
-    rationale="A node where every pod may use ten times what it asked for holds no promise.",
+    rationale="Of taste, and so off by default: a node where every pod may use ten times what it "
+    "asked for holds no promise.",
     references=[_RESOURCES],
     kinds=CONTAINERS,
     known_as="gatekeeper:containerresourceratios",
@@ -84,7 +85,8 @@ def limit_request_ratio(container: Container, world: World) -> Iterator[Problem]
     id="priority-class-set",
     title="Pods name their PriorityClass",
     severity="warning",
-    rationale="When nodes run short, pods without a priority go first, the service among them.",
+    rationale="When nodes run short, pods without a priority go first. Of use only where the "
+    "cluster defines classes: off by default.",
     references=[_PRIORITY],
     kinds=PODS,
     known_as="polaris:priorityClassNotSet kyverno:require-pod-priorityclassname",
@@ -100,7 +102,8 @@ def priority_class_set(pod: Pod) -> Iterator[Problem]:
     id="priority-class-known",
     title="A PriorityClass that pods name exists",
     severity="warning",
-    rationale="Pods of an unknown PriorityClass are refused when they are made, not at the sync.",
+    rationale="Pods of an unknown PriorityClass are refused when they are made. Off by default: "
+    "the classes mostly stand in another repository.",
     references=[_PRIORITY],
     kinds=PODS,
     known_as="kube-linter:priority-class-name",
