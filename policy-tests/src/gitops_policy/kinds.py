@@ -64,6 +64,7 @@ POD_TEMPLATES: dict[str, Path] = {
         "spec",
         "template",
     ),
+    "argoproj.io/AnalysisRun": ("spec", "metrics", "*", "provider", "job", "spec", "template"),
     "argoproj.io/Experiment": ("spec", "templates", "*", "template"),
     "keda.sh/ScaledJob": ("spec", "jobTargetRef", "template"),
     "apps.openshift.io/DeploymentConfig": ("spec", "template"),

@@ -69,8 +69,8 @@ def no_cluster_admin(binding: Resource) -> Iterator[Problem]:
     references=[_LEAST],
     kinds=[f"{RBAC}/RoleBinding"],
     known_as=(
-        "polaris:rolebindingClusterAdminClusterRole polaris:rolebindingClusterAdminRole "
-        "trivy:KSV-0111 datree:95 kyverno:restrict-binding-clusteradmin cis:5.1.1"
+        "polaris:rolebindingClusterAdminClusterRole trivy:KSV-0111 datree:95 "
+        "kyverno:restrict-binding-clusteradmin cis:5.1.1"
     ),
 )
 def no_cluster_admin_in_namespace(binding: Resource) -> Iterator[Problem]:
