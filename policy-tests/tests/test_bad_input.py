@@ -184,6 +184,15 @@ def test_a_path_with_a_nul_is_misuse(path: str, capsys) -> None:
     assert "a\\x00b.yaml" in run(capsys, path, code=2)
 
 
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "junit", "github", "markdown"])
+def test_a_file_name_in_no_encoding_is_shown(form: str, folder, capsys) -> None:
+    root = folder(good_yaml=GOOD)
+    Path(os.fsdecode(os.fsencode(root) + b"/\xff.yaml")).write_text(POD)
+    said = run(capsys, root, *ONLY, "--format", form, code=1)
+    assert "privileged-container" in said
+    assert said.encode()
+
+
 # Kustomizations.
 
 BROKEN: dict[str, tuple[dict[str, str], str]] = {

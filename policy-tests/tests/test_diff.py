@@ -491,6 +491,24 @@ def test_the_report_is_written_to_a_file(repository: Repository, tmp_path: Path,
     assert "is a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", ["text", "markdown"])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_manifests_send_nothing_to_the_terminal(
+    form: str, terminal: bool, repository: Repository, capsys, monkeypatch
+) -> None:
+    config = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: "x\\e[2Jy\\a"}\n'
+    repository.write(loose__map=config)
+    repository.commit("two")
+    repository.write(loose__map=config.replace("2J", "3J"))
+    repository.commit("three")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    run("two", "three", "loose", *ONLY, "--format", form, code=0)
+    out = capsys.readouterr().out
+    assert "x\\x1b[2Jy\\x07" in out
+    assert "\x1b[2J" not in out
+    assert "\a" not in out
+
+
 def test_markdown_is_safe_for_a_comment(repository: Repository, capsys) -> None:
     repository.write(
         overlays__dev__web__kustomization=(

@@ -19,6 +19,7 @@ from gitops_policy.diff.wording import (
     restarts,
 )
 from gitops_policy.findings import Finding
+from gitops_policy.reports.text import printable
 
 # GitHub refuses a comment of more than 65,536 characters.
 LONGEST = 60_000
@@ -30,7 +31,7 @@ def markdown(comparison: Comparison) -> str:
     head += _overview(comparison) if comparison.builds else _nothing(comparison)
     head += _findings(comparison)
     details = [line for build in comparison.builds for line in _build(build)]
-    return _bounded(head, details)
+    return _bounded([printable(line) for line in head], [printable(line) for line in details])
 
 
 def _bounded(head: list[str], details: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gitops_policy.diff.compare import BuildDiff, Edit, ObjectDiff
@@ -18,6 +19,7 @@ from gitops_policy.diff.wording import (
     restarts,
 )
 from gitops_policy.findings import Finding
+from gitops_policy.reports.text import printable
 
 _COLOURS = {"+": "32", "-": "31", "~": "33", "dim": "2", "bold": "1", "error": "31"}
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
@@ -38,7 +40,12 @@ class Text:
         else:
             lines.append(f"no difference in {count(comparison.compared, 'overlay')}")
         lines += self._findings(comparison)
-        return "\n".join(lines)
+        return "\n".join(map(self._safe, lines))
+
+    def _safe(self, line: str) -> str:
+        """Show control characters of the manifests; only our own colours reach the terminal."""
+        parts = re.split("(\x1b\\[[0-9]{1,2}m)", line) if self.colour else [line]
+        return "".join(part if i % 2 else printable(part) for i, part in enumerate(parts))
 
     def _paint(self, text: str, style: str) -> str:
         return f"\x1b[{_COLOURS[style]}m{text}\x1b[0m" if self.colour else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -32,4 +33,4 @@ def _root(here: Path) -> Path:
 
 def uri(file: str) -> str:
     """Write a file as a URI reference."""
-    return Path(file).as_uri() if file.startswith("/") else quote(file)
+    return Path(file).as_uri() if file.startswith("/") else quote(os.fsencode(file))

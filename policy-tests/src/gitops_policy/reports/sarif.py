@@ -141,7 +141,9 @@ def _fingerprint(build: str, finding: Finding) -> str:
     resource = finding.resource
     group = resource.api_version.rpartition("/")[0] if resource else ""
     known = [resource.kind, resource.namespace, resource.name] if resource else []
-    return sha256("\0".join([finding.rule, build, group, *known, pointer]).encode()).hexdigest()
+    return sha256(
+        "\0".join([finding.rule, build, group, *known, pointer]).encode(errors="surrogateescape")
+    ).hexdigest()
 
 
 def _invocation(outcome: Outcome) -> dict[str, Any]:
