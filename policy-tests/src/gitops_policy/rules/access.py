@@ -81,20 +81,49 @@ def no_cluster_admin_in_namespace(binding: Resource) -> Iterator[Problem]:
 
 @rule(
     id="no-administrator-binding",
+    title="Nobody is bound to a ClusterRole that allows everything",
+    severity="error",
+    rationale="A Role of wildcards is cluster-admin by another name.",
+    references=[_LEAST],
+    kinds=[f"{RBAC}/ClusterRoleBinding"],
+    known_as="polaris:clusterrolebindingClusterAdmin cis:5.1.1",
+)
+def no_administrator_binding(binding: Resource, world: World) -> Iterator[Problem]:
+    """A ClusterRoleBinding's ClusterRole has no rule with all verbs on all resources."""
+    yield from _everything(binding, world, "ClusterRole")
+
+
+@rule(
+    id="no-namespace-administrator-binding",
+    title="Nobody is bound in a namespace to a ClusterRole that allows everything",
+    severity="error",
+    rationale="A Role of wildcards is cluster-admin by another name.",
+    references=[_LEAST],
+    kinds=[f"{RBAC}/RoleBinding"],
+    known_as="polaris:rolebindingClusterAdminClusterRole cis:5.1.1",
+)
+def no_namespace_administrator_binding(binding: Resource, world: World) -> Iterator[Problem]:
+    """A RoleBinding's ClusterRole in the build has no rule with all verbs on all resources."""
+    yield from _everything(binding, world, "ClusterRole")
+
+
+@rule(
+    id="no-administrator-role-binding",
     title="Nobody is bound to a Role that allows everything",
     severity="error",
     rationale="A Role of wildcards is cluster-admin by another name.",
     references=[_LEAST],
-    kinds=BINDINGS,
-    known_as=(
-        "polaris:clusterrolebindingClusterAdmin polaris:rolebindingClusterAdminClusterRole "
-        "polaris:rolebindingClusterAdminRole cis:5.1.1"
-    ),
+    kinds=[f"{RBAC}/RoleBinding"],
+    known_as="polaris:rolebindingClusterAdminRole cis:5.1.1",
 )
-def no_administrator_binding(binding: Resource, world: World) -> Iterator[Problem]:
-    """The Role of the build that is bound has no rule with all verbs on all resources."""
+def no_administrator_role_binding(binding: Resource, world: World) -> Iterator[Problem]:
+    """A RoleBinding's Role in the build has no rule with all verbs on all resources."""
+    yield from _everything(binding, world, "Role")
+
+
+def _everything(binding: Resource, world: World, kind: str) -> Iterator[Problem]:
     role = bound_role(binding, world.index)
-    if role is None or built_in(binding):
+    if role is None or role.kind != kind or built_in(binding):
         return
     if any(allows_everything(item) for item in rules_of(role, world.index)):
         yield binding.problem(
@@ -206,6 +235,7 @@ def _subjects(binding: Resource, names: tuple[str, ...]) -> Iterator[Problem]:
     rationale="A binding to a missing Role grants nothing: the job fails at its first call.",
     references=[_ROLES],
     kinds=BINDINGS,
+    known_as="polaris:rolebindingClusterAdminRole polaris:rolebindingRolePodExecAttach",
 )
 def role_binding_resolves(binding: Resource, world: World) -> Iterator[Problem]:
     """A namespaced Role and the ServiceAccounts of the own namespace are in the build."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import entries
+from gitops_policy.fields import entries, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.permissions import (
     BINDINGS,
@@ -49,27 +49,65 @@ def _gives(
         )
 
 
+def _shell(binding: Resource, world: World) -> Iterator[Problem]:
+    if not built_in(binding):
+        yield from _gives(binding, world, _EXEC, "open a shell in pods")
+
+
+def _refers_to(binding: Resource, kind: str) -> bool:
+    return text(binding.content, "roleRef", "kind") == kind
+
+
 def _to_machines(binding: Resource) -> bool:
     return any(s.get("kind") in _MACHINES for _, s in entries(binding.content, "subjects"))
 
 
 @rule(
     id="no-binding-to-pod-exec",
+    title="Nobody is bound to a ClusterRole that opens a shell in pods",
+    severity="error",
+    rationale=_WHY,
+    references=[GOOD_PRACTICES],
+    kinds=[f"{RBAC}/ClusterRoleBinding"],
+    known_as="polaris:clusterrolebindingPodExecAttach",
+    default=False,
+)
+def no_binding_to_pod_exec(binding: Resource, world: World) -> Iterator[Problem]:
+    """A ClusterRoleBinding's ClusterRole allows neither pods/exec nor pods/attach."""
+    if _refers_to(binding, "ClusterRole"):
+        yield from _shell(binding, world)
+
+
+@rule(
+    id="no-namespaced-binding-to-pod-exec",
+    title="Nobody is bound in a namespace to a ClusterRole that opens a shell in pods",
+    severity="error",
+    rationale=_WHY,
+    references=[GOOD_PRACTICES],
+    kinds=[f"{RBAC}/RoleBinding"],
+    known_as="polaris:rolebindingClusterRolePodExecAttach",
+    default=False,
+)
+def no_namespaced_binding_to_pod_exec(binding: Resource, world: World) -> Iterator[Problem]:
+    """A RoleBinding's ClusterRole allows neither pods/exec nor pods/attach."""
+    if _refers_to(binding, "ClusterRole"):
+        yield from _shell(binding, world)
+
+
+@rule(
+    id="no-binding-to-pod-exec-role",
     title="Nobody is bound to a Role that opens a shell in pods",
     severity="error",
     rationale=_WHY,
     references=[GOOD_PRACTICES],
-    kinds=BINDINGS,
-    known_as=(
-        "polaris:clusterrolebindingPodExecAttach polaris:rolebindingClusterRolePodExecAttach "
-        "polaris:rolebindingRolePodExecAttach"
-    ),
+    kinds=[f"{RBAC}/RoleBinding"],
+    known_as="polaris:rolebindingRolePodExecAttach",
     default=False,
 )
-def no_binding_to_pod_exec(binding: Resource, world: World) -> Iterator[Problem]:
-    """The Role of the build that is bound allows neither pods/exec nor pods/attach."""
-    if not built_in(binding):
-        yield from _gives(binding, world, _EXEC, "open a shell in pods")
+def no_binding_to_pod_exec_role(binding: Resource, world: World) -> Iterator[Problem]:
+    """A RoleBinding's Role allows neither pods/exec nor pods/attach."""
+    if _refers_to(binding, "Role"):
+        yield from _shell(binding, world)
 
 
 @rule(
