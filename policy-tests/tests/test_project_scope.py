@@ -23,7 +23,7 @@ def project(**spec: Any) -> Resource:
         (["https://example.com/a/*"], "https://example.com/a/b.git", True),
         (["https://example.com/*"], "https://example.com/a/b", False),
         (["https://example.com/**"], "https://example.com/a/b", True),
-        (["https://example.com/{a,b}/c"], "https://example.com/b/c", True),
+        (["https://example.com/{a,b}/c"], "https://example.com/b/c", False),
         (["https://EXAMPLE.com/a.git"], "https://example.com/A", True),
         (["git@example.com:a/b.git"], "ssh://git@example.com/a/b", True),
         (["!https://example.com/a"], "https://example.com/b", True),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
-from gitops_policy.fields import entries, field, mapping, sequence, text
+from gitops_policy.fields import entries, field, sequence, text
 from gitops_policy.globs import matches
 from gitops_policy.kinds import is_cluster_scoped
 from gitops_policy.model import Resource
@@ -20,7 +21,9 @@ def repository_key(url: str) -> str:
     key = url.strip().lower()
     if _SSH.fullmatch(key) and not key.startswith("ssh://"):
         key = key.replace(":", "/", 1)
-    return key.removesuffix(".git").removeprefix("ssh://")
+    # Argo CD escapes what no URL holds: alternatives in braces never match.
+    escaped = key.replace("{", "%7b").replace("}", "%7d")
+    return escaped.removesuffix(".git").removeprefix("ssh://")
 
 
 def permits_source(project: Resource, url: str) -> bool:
@@ -29,7 +32,7 @@ def permits_source(project: Resource, url: str) -> bool:
     for pattern in map(str, sequence(project.spec, "sourceRepos")):
         denies = pattern.startswith("!")
         key = repository_key(pattern.removeprefix("!"))
-        hit = key == "*" or matches(key, value, "/")
+        hit = (key == "*" and not denies) or matches(key, value, "/")
         if denies and hit:
             return False
         permitted = permitted or denies or hit
@@ -97,8 +100,8 @@ def refusal(project: Resource, destination: dict[str, Any], resource: Resource) 
 
 def _listed(kinds: list[Any], resource: Resource) -> bool:
     return any(
-        matches(text(item, "group"), resource.group)
-        and matches(text(item, "kind"), resource.kind)
-        and matches(text(mapping(item), "name") or "*", resource.name)
+        fnmatchcase(resource.group, text(item, "group"))
+        and fnmatchcase(resource.kind, text(item, "kind"))
+        and fnmatchcase(resource.name, text(item, "name") or "*")
         for item in kinds
     )
