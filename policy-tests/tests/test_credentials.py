@@ -12,7 +12,8 @@ from hypothesis import strategies as st
         "password", "DB_PASSWORD", "dbPassword", "mysql-root-password", "PASSWORD2", "pwd", "token",
         "GITHUB_TOKEN", "authtoken", "AWS_SECRET_ACCESS_KEY", "aws_access_key_id", "apiKey",
         "API_KEYS", "AZURE_BATCH_KEY", "OCI_CLI_KEY_CONTENT", "SESSION_SECRET", "clientSecret",
-        "bearer", "jwt", "credentials", "SECRET_KEY_BASE", "ssh-private-key", "smtp.passwd",
+        "bearer", "jwt", "DB_PASS", "DB_PASS_2", "user-pw",
+        "credentials", "SECRET_KEY_BASE", "ssh-private-key", "smtp.passwd",
     ],
 )  # fmt: skip
 def test_names_that_hold_a_credential(name: str) -> None:
@@ -24,7 +25,8 @@ def test_names_that_hold_a_credential(name: str) -> None:
     [
         "", "_", "PASSWORD_FILE", "SECRET_NAME", "secretName", "TOKEN_TTL_SECONDS", "TOKEN_URL",
         "PASSWORD_MIN_LENGTH", "JWT_ALGORITHM", "JWT_ISSUER", "API_KEY_HEADER", "TOKENIZER",
-        "MAX_TOKENS", "KEY_PREFIX", "PRIMARY_KEY", "monkey", "BYPASS", "COMPASS", "AUTHOR", "KEYS",
+        "MAX_TOKENS", "KEY_PREFIX", "PRIMARY_KEY", "monkey", "BYPASS", "PASS_THROUGH", "PASS_RATE",
+        "2", "COMPASS", "AUTHOR", "KEYS",
         "API_KEY_HASHES", "SECRET_ROTATION", "passthrough",
     ],
 )  # fmt: skip

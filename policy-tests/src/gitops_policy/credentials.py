@@ -62,10 +62,12 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s/:@?#\"'<>]{0,200}:([^\s/
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_WORD = re.compile(
-    r".*(?:passw(?:or)?d|passphrase|secret|credential).*|.*token|passwrd|pword|pswrd|pwd|pass|pw"
+    r".*(?:passw(?:or)?d|passphrase|secret|credential).*|.*token|passwrd|pword|pswrd"
     r"|bearer|jwt|apikey|accesskey|privatekey"
 )
 _PASSWORD = re.compile(r".*passw(?:or)?d.*|passphrase|passwrd|pword|pswrd|pwd|pass|pw")
+# So short that they mean a password only at the end: not PASS_THROUGH.
+_SHORT = frozenset(["pass", "pw", "pwd"])
 _KEY_OF = re.compile(
     r"api|access|account|auth|batch|client|deploy|encryption|host|master|private|rsa|secret"
     r"|service|session|shared|signing|ssh|storage"
@@ -77,7 +79,7 @@ _ABOUT = re.compile(
     r"|interval|age|lifetime|length|size|count|limit|max|min|enabled|disabled|required|type"
     r"|algorithm|alg|issuer|audience|version|prefix|suffix|header|format|policy|mode|provider"
     r"|engine|mount|store|class|rotation|rate|label|annotation|user|username|claim|scopes?|kind"
-    r"|env|cookie|field|rules|hash|hashes|pattern|regexp?|template|message|hint|description|policy"
+    r"|env|cookie|field|rules|hash|hashes|pattern|regexp?|template|message|hint|description|threshold"
 )
 # A reference, a file, an address in a secret store, a switch, code, or YAML that goes on below.
 _NOT_LITERAL = re.compile(
@@ -128,13 +130,15 @@ def names_a_secret(name: str) -> bool:
     `DB_PASSWORD` does; `PASSWORD_FILE`, `SECRET_NAME` and `TOKEN_TTL_SECONDS` are about one.
     """
     words = [word.lower() for word in _WORDS.findall(name)]
+    while words and words[-1].isdecimal():
+        words.pop()
     if words[-3:] == ["access", "key", "id"] or words[-2:] == ["key", "content"]:
         return True
     if not words or _ABOUT.fullmatch(words[-1]):
         return False
     if words[-1] in ("key", "keys") and (words[0] == "azure" or any(map(_KEY_OF.fullmatch, words))):
         return True
-    return any(map(_SECRET_WORD.fullmatch, words))
+    return words[-1] in _SHORT or any(map(_SECRET_WORD.fullmatch, words))
 
 
 def credential(name: str, value: str) -> str:
