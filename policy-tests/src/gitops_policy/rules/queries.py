@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from math import isnan
 
 from gitops_policy import promql
-from gitops_policy.config import EDGES
 from gitops_policy.expressions import (
     CARRIERS,
     RULES,
@@ -28,8 +27,6 @@ _HISTOGRAMS = "https://prometheus.io/docs/practices/histograms/"
 _QUERYING = "https://prometheus.io/docs/prometheus/latest/querying/operators/"
 _BURN_RATES = "https://sre.google/workbook/alerting-on-slos/"
 _COMPARISONS = {"<", "<=", ">", ">="}
-# The Python client's default buckets have these besides.
-_MORE_EDGES = frozenset({0.075, 0.75, 7.5})
 
 
 @rule(
@@ -174,21 +171,15 @@ def latency_threshold_is_edge(resource: Resource, world: World) -> Iterator[Prob
         for name, value in [*_bucket_edges(query.tree), *_quantile_thresholds(query.tree)]:
             exported = series.metric(name)
             edges = exported.edges if exported else ()
-            edges = edges or _configured(name.removesuffix("_bucket"), value, world)
+            edges = edges or tuple(
+                world.config.histogram_edges.get(name.removesuffix("_bucket"), ())
+            )
             if edges and value not in edges and not isnan(value):
                 yield resource.problem(
                     query.path,
                     f"{value:g} is no bucket edge of {name}",
                     f"use one of {', '.join(f'{edge:g}' for edge in edges)}",
                 )
-
-
-def _configured(name: str, value: float, world: World) -> tuple[float, ...]:
-    """Return the edges of the settings; unless somebody wrote them, of any client library."""
-    known_edges = world.config.histogram_edges
-    if known_edges is EDGES and value in _MORE_EDGES:
-        return ()
-    return tuple(known_edges.get(name, ()))
 
 
 def _bucket_edges(tree: promql.Node) -> Iterator[tuple[str, float]]:
