@@ -252,6 +252,28 @@ def test_an_unknown_kind_is_a_finding_and_an_error_under_strict(folder, capsys) 
     run(capsys, path, "--only", "known-kind", "--profile", "strict", code=1)
 
 
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("/", "Pod"),
+        ("/v1", "Pod"),
+        ("v1", "../../../etc/passwd"),
+        ("../../x/v1", "Widget"),
+        ("example.com/v1", "*"),
+        ("argoproj.io/v1alpha1", "**"),
+        ("argoproj.io/v1alpha1", "roll*"),
+        ("argoproj.io/../argoproj.io/v1alpha1", "Rollout"),
+        ("a" * 300 + "/v1", "b" * 300),
+        ("v1", "Pod\0"),
+    ],
+)
+def test_what_a_manifest_calls_itself_is_no_path_and_no_pattern(version: str, kind: str) -> None:
+    document = {"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}
+    report = lint([document], Config(only=("known-kind", "schema-valid", "removed-api")))
+    assert report.errors == ()
+    assert report.findings
+
+
 # Rules that crash.
 
 

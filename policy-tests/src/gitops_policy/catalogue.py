@@ -52,6 +52,13 @@ class Definitions(Mapping[str, Schema]):
         return set(self._KIND.findall(self._text))
 
 
+_API_VERSION = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*/)?[a-z0-9]+"
+)
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_LONGEST = 100
+
+
 class BuiltIn:
     """The kinds of one Kubernetes version, from the package kubernetes-validate."""
 
@@ -71,6 +78,8 @@ class BuiltIn:
         """Return the schema of a kind, None if this version of Kubernetes does not serve it."""
         group, _, version = api_version.rpartition("/")
         name = "-".join(filter(None, [kind.lower(), group.partition(".")[0], version]))
+        if not _is_plain(api_version, kind):
+            return None
         if name not in self._schemas:
             file = self.folder / f"{name}.json"
             found = json.loads(file.read_text(encoding="utf-8")) if _exists(file) else None
@@ -85,6 +94,13 @@ class BuiltIn:
         found = self._versions.get(stem, [])
         candidates = [f"{group}/{version}" if group else version for version in found]
         return [name for name in candidates if self.schema(name, kind) is not None]
+
+
+def _is_plain(api_version: str, kind: str) -> bool:
+    """Say whether both can be names of files: manifests are not to be trusted with paths."""
+    if len(api_version) > _LONGEST or len(kind) > _LONGEST:
+        return False
+    return bool(_API_VERSION.fullmatch(api_version) and _KIND.fullmatch(kind))
 
 
 class Custom:
@@ -103,7 +119,8 @@ class Custom:
         if key not in self._schemas:
             group, _, version = api_version.rpartition("/")
             path = self.folder / group / f"{kind.lower()}_{version}.json"
-            content = path.read_text(encoding="utf-8") if _exists(path) else "null"
+            known = _is_plain(api_version, kind) and _exists(path)
+            content = path.read_text(encoding="utf-8") if known else "null"
             if VALIDATIONS in content:
                 self._ruled.add(key)
             self._schemas[key] = json.loads(content)
@@ -118,7 +135,8 @@ class Custom:
         """Return the apiVersions of a custom kind that have a schema."""
         key = (group, kind)
         if key not in self._versions:
-            paths = (self.folder / group).glob(f"{kind.lower()}_*.json")
+            plain = _is_plain(f"{group}/v1", kind)
+            paths = (self.folder / group).glob(f"{kind.lower()}_*.json") if plain else ()
             found = sorted(f"{group}/{path.stem.rpartition('_')[2]}" for path in paths)
             self._versions[key] = found
         return self._versions[key]
