@@ -15,11 +15,12 @@ from gitops_policy.exits import CRASHED, INTERRUPTED, UNREADABLE
 from gitops_policy.manifests import ManifestError
 from gitops_policy.team_rules import RuleLoadError
 from gitops_policy.version import installed_version
-from gitops_policy.workers import seldom_collecting
+from gitops_policy.workers import leave_quickly, seldom_collecting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    leave_quickly()
     options = _parser().parse_args(arguments)
     never_refuse()
     try:
