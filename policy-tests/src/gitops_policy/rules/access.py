@@ -208,7 +208,7 @@ def no_authenticated_binding(binding: Resource) -> Iterator[Problem]:
     references=[GOOD_PRACTICES],
     kinds=BINDINGS,
     known_as="kubescape:C-0265",
-    default=False,
+    by_name_only=True,
 )
 def no_authenticated_takeover(binding: Resource, world: World) -> Iterator[Problem]:
     """No binding joins system:authenticated and a Role about pods, nodes, workloads or Secrets."""

@@ -63,7 +63,7 @@ def public_image_registry(container: Container) -> Iterator[Problem]:
     references=["https://learn.microsoft.com/azure/container-registry/"],
     kinds=CONTAINERS,
     known_as="trivy:KSV-0032",
-    default=False,
+    by_name_only=True,
 )
 def azure_image_registry(container: Container) -> Iterator[Problem]:
     """The registry of the image is `*.azurecr.io`."""
@@ -78,7 +78,7 @@ def azure_image_registry(container: Container) -> Iterator[Problem]:
     references=["https://cloud.google.com/artifact-registry/docs"],
     kinds=CONTAINERS,
     known_as="trivy:KSV-0033",
-    default=False,
+    by_name_only=True,
 )
 def google_image_registry(container: Container) -> Iterator[Problem]:
     """The registry of the image is `gcr.io`, one of its regions, or `*.pkg.dev`."""
@@ -93,7 +93,7 @@ def google_image_registry(container: Container) -> Iterator[Problem]:
     references=["https://docs.aws.amazon.com/general/latest/gr/ecr.html"],
     kinds=CONTAINERS,
     known_as="trivy:KSV-0035",
-    default=False,
+    by_name_only=True,
 )
 def amazon_image_registry(container: Container) -> Iterator[Problem]:
     """The registry of the image is a region's `*.ecr.REGION.amazonaws.com`."""

@@ -43,7 +43,7 @@ def added_capabilities(container: Container) -> Iterator[Problem]:
     references=[_CONTEXT],
     kinds=CONTAINERS,
     known_as="kube-linter:drop-net-raw-capability trivy:KSV-0119",
-    default=False,
+    by_name_only=True,
 )
 def added_net_raw(container: Container) -> Iterator[Problem]:
     """`capabilities.add` holds neither NET_RAW nor ALL."""
@@ -83,7 +83,7 @@ def seccomp_runtime_default(container: Container) -> Iterator[Problem]:
     references=[_SECCOMP],
     kinds=CONTAINERS,
     known_as="trivy:KSV-0104",
-    default=False,
+    by_name_only=True,
 )
 def seccomp_enabled(container: Container) -> Iterator[Problem]:
     """The profile that holds for the container, its own or the pod's, is not Unconfined."""
@@ -104,7 +104,7 @@ def seccomp_enabled(container: Container) -> Iterator[Problem]:
     references=[_KERNEL],
     kinds=CONTAINERS,
     known_as="polaris:linuxHardening kubescape:C-0055",
-    default=False,
+    by_name_only=True,
 )
 def linux_hardening(container: Container) -> Iterator[Problem]:
     """One of the four is set on the container or its pod, and not switched off."""

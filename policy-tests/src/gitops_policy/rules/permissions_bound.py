@@ -70,7 +70,7 @@ def _to_machines(binding: Resource) -> bool:
     references=[GOOD_PRACTICES],
     kinds=[f"{RBAC}/ClusterRoleBinding"],
     known_as="polaris:clusterrolebindingPodExecAttach",
-    default=False,
+    by_name_only=True,
 )
 def no_binding_to_pod_exec(binding: Resource, world: World) -> Iterator[Problem]:
     """A ClusterRoleBinding's ClusterRole allows neither pods/exec nor pods/attach."""
@@ -86,7 +86,7 @@ def no_binding_to_pod_exec(binding: Resource, world: World) -> Iterator[Problem]
     references=[GOOD_PRACTICES],
     kinds=[f"{RBAC}/RoleBinding"],
     known_as="polaris:rolebindingClusterRolePodExecAttach",
-    default=False,
+    by_name_only=True,
 )
 def no_namespaced_binding_to_pod_exec(binding: Resource, world: World) -> Iterator[Problem]:
     """A RoleBinding's ClusterRole allows neither pods/exec nor pods/attach."""
@@ -102,7 +102,7 @@ def no_namespaced_binding_to_pod_exec(binding: Resource, world: World) -> Iterat
     references=[GOOD_PRACTICES],
     kinds=[f"{RBAC}/RoleBinding"],
     known_as="polaris:rolebindingRolePodExecAttach",
-    default=False,
+    by_name_only=True,
 )
 def no_binding_to_pod_exec_role(binding: Resource, world: World) -> Iterator[Problem]:
     """A RoleBinding's Role allows neither pods/exec nor pods/attach."""
@@ -118,7 +118,7 @@ def no_binding_to_pod_exec_role(binding: Resource, world: World) -> Iterator[Pro
     references=[GOOD_PRACTICES + "#workload-creation"],
     kinds=BINDINGS,
     known_as="kube-linter:access-to-create-pods",
-    default=False,
+    by_name_only=True,
 )
 def no_binding_to_pod_creation(binding: Resource, world: World) -> Iterator[Problem]:
     """The Role of the build that is bound does not create pods."""
@@ -133,7 +133,7 @@ def no_binding_to_pod_creation(binding: Resource, world: World) -> Iterator[Prob
     references=[GOOD_PRACTICES + "#listing-secrets"],
     kinds=BINDINGS,
     known_as="kube-linter:access-to-secrets",
-    default=False,
+    by_name_only=True,
 )
 def no_binding_to_secrets(binding: Resource, world: World) -> Iterator[Problem]:
     """The Role of the build that is bound neither reads, creates nor deletes Secrets."""
@@ -148,7 +148,7 @@ def no_binding_to_secrets(binding: Resource, world: World) -> Iterator[Problem]:
     references=[GOOD_PRACTICES + "#listing-secrets"],
     kinds=BINDINGS,
     known_as="checkov:CKV2_K8S_5",
-    default=False,
+    by_name_only=True,
 )
 def no_account_reads_secrets(binding: Resource, world: World) -> Iterator[Problem]:
     """A binding of a ServiceAccount or node gives no reading of Secrets that are not named."""
@@ -164,7 +164,7 @@ def no_account_reads_secrets(binding: Resource, world: World) -> Iterator[Proble
     references=[GOOD_PRACTICES],
     kinds=BINDINGS,
     known_as="checkov:CKV2_K8S_2",
-    default=False,
+    by_name_only=True,
 )
 def no_account_opens_streams(binding: Resource, world: World) -> Iterator[Problem]:
     """A binding of a ServiceAccount or node does not give create on pods/exec or nodes/proxy."""
@@ -180,7 +180,7 @@ def no_account_opens_streams(binding: Resource, world: World) -> Iterator[Proble
     references=[GOOD_PRACTICES + "#bind-verb"],
     kinds=BINDINGS,
     known_as="checkov:CKV2_K8S_1",
-    default=False,
+    by_name_only=True,
 )
 def no_account_binds_roles(binding: Resource, world: World) -> Iterator[Problem]:
     """A binding of a ServiceAccount or node does not give `bind`."""
@@ -196,7 +196,7 @@ def no_account_binds_roles(binding: Resource, world: World) -> Iterator[Problem]
     references=[GOOD_PRACTICES + "#impersonate-verb"],
     kinds=BINDINGS,
     known_as="checkov:CKV2_K8S_3",
-    default=False,
+    by_name_only=True,
 )
 def no_account_impersonates(binding: Resource, world: World) -> Iterator[Problem]:
     """A binding of a ServiceAccount or node does not give `impersonate`."""
@@ -212,7 +212,7 @@ def no_account_impersonates(binding: Resource, world: World) -> Iterator[Problem
     references=["https://github.com/kubernetes/kubernetes/issues/97076"],
     kinds=BINDINGS,
     known_as="checkov:CKV2_K8S_4",
-    default=False,
+    by_name_only=True,
 )
 def no_account_writes_service_status(binding: Resource, world: World) -> Iterator[Problem]:
     """A binding of a ServiceAccount or node does not give the change of services/status."""

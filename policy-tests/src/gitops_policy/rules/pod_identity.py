@@ -78,7 +78,7 @@ def pod_refuses_service_account_token(pod: Pod) -> Iterator[Problem]:
     references=[_ACCOUNTS],
     kinds=PODS,
     known_as="kubescape:C-0261",
-    default=False,
+    by_name_only=True,
 )
 def bound_service_account_token(pod: Pod, world: World) -> Iterator[Problem]:
     """A pod whose account is in a binding of the build mounts no token."""
@@ -99,7 +99,7 @@ def bound_service_account_token(pod: Pod, world: World) -> Iterator[Problem]:
     references=[GOOD_PRACTICES],
     kinds=PODS,
     known_as="kubescape:C-0272",
-    default=False,
+    by_name_only=True,
 )
 def administrator_token_mounted(pod: Pod, world: World) -> Iterator[Problem]:
     """A pod whose account is bound to a Role that allows everything mounts no token."""

@@ -24,7 +24,7 @@ _FIRST_OF_PEOPLE = 1_000
     known_as=(
         "kube-linter:run-as-non-root polaris:runAsRootAllowed checkov:CKV_K8S_23 kubescape:C-0013"
     ),
-    default=False,
+    by_name_only=True,
 )
 def may_run_as_root(container: Container) -> Iterator[Problem]:
     """`runAsUser` is above 0, or unset and `runAsNonRoot` true, after inheritance."""
@@ -76,7 +76,7 @@ def high_group_id(container: Container) -> Iterator[Problem]:
     references=[_CONTEXT],
     kinds=CONTAINERS,
     known_as="datree:29",
-    default=False,
+    by_name_only=True,
 )
 def low_user_id(container: Container) -> Iterator[Problem]:
     """`runAsUser`, where it is set, is at least 10000 after inheritance."""
@@ -92,7 +92,7 @@ def low_user_id(container: Container) -> Iterator[Problem]:
     references=[_CONTEXT],
     kinds=CONTAINERS,
     known_as="datree:51",
-    default=False,
+    by_name_only=True,
 )
 def low_group_id(container: Container) -> Iterator[Problem]:
     """`runAsGroup`, where it is set, is at least 1000 after inheritance."""
