@@ -142,8 +142,14 @@ def garbled(text: str, draw: Any) -> str:
     )
 
 
+@cache
+def workspace() -> Workspace:
+    """Return the repository, whose other folders are rendered once for all examples."""
+    return Workspace(ROOT)
+
+
 def crashes(documents: list[Any], config: Config) -> list[str]:
-    report = lint(documents, config, workspace=Workspace(ROOT))
+    report = lint(documents, config, workspace=workspace())
     return [f"{error.rule}: {error.message}" for error in report.errors]
 
 
