@@ -222,15 +222,14 @@ def is_own(path: Path) -> bool:
 
 
 def _holds_object(path: Path) -> bool:
+    """Say whether a file is meant as a manifest: one of its documents says what kind it is."""
     try:
         contents = [source.content for source in read_file(path)]
     except ManifestError:
         return False
     return any(
-        text(content, "apiVersion")
-        and text(content, "kind")
+        text(content, "kind") not in ("", "Kustomization", "Component")
         and "kustomize.config.k8s.io" not in text(content, "apiVersion")
-        and text(content, "metadata", "name")
         for content in contents
     )
 
