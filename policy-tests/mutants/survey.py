@@ -19,7 +19,19 @@ from gitops_policy.engine import lint
 from gitops_policy.findings import Report, Severity
 from gitops_policy.world import Workspace
 
-from mutants import applications, hardening, monitoring, networking, releases, scaling, workloads
+from mutants import (
+    applications,
+    gates,
+    hardening,
+    monitoring,
+    networking,
+    placement,
+    releases,
+    routing,
+    scaling,
+    serving,
+    workloads,
+)
 from mutants.mutation import OPERATORS, Mutant, apply, mutants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +44,19 @@ FOLDERS = (
     "argocd",
 )
 THOROUGH = "overlays/production/inference"
-MODULES = (hardening, workloads, networking, scaling, releases, monitoring, applications)
+MODULES = (
+    applications,
+    gates,
+    hardening,
+    monitoring,
+    networking,
+    placement,
+    releases,
+    routing,
+    scaling,
+    serving,
+    workloads,
+)
 SEED = 20261121
 
 
