@@ -46,7 +46,8 @@ class Limits:
         self._add(what, measured, f"at least {limit:g}{unit}", unit, holds=measured >= limit)
 
     def _add(self, what: str, measured: float, limit: str, unit: str, *, holds: bool) -> None:
-        self.rows.append((what, f"{measured:.3g}{unit}", limit, "yes" if holds else "**no**"))
+        shown = f"{measured:,.0f}" if measured >= 100 else f"{measured:.3g}"
+        self.rows.append((what, f"{shown}{unit}", limit, "yes" if holds else "**no**"))
 
     @property
     def broken(self) -> list[str]:
