@@ -54,10 +54,6 @@ class Rule:
     doc: str = ""
     by_name_only: bool = False
 
-    def answers_to(self, name: str) -> bool:
-        """Say whether `name` is this rule's id or a name of it in another tool."""
-        return name == self.id or name in self.known_as
-
     @property
     def concern(self) -> str:
         """What the rule is about, in words: the name of its module."""

@@ -36,9 +36,13 @@ def canary_scale_follows_weight(rollout: Resource) -> Iterator[Problem]:
         if moved and weight and scale is not None and not _enough(rollout, scale, weight):
             yield rollout.problem(
                 (*_STEPS_PATH, i),
-                f"{weight} % of the traffic, but the scale is fixed to {scale}",
+                f"{weight} % of the traffic, but the scale is fixed to {_said(scale)}",
                 "before: setCanaryScale: {weight: N}; after: {matchTrafficWeight: true}",
             )
+
+
+def _said(scale: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in scale.items())
 
 
 def _enough(rollout: Resource, scale: dict[str, Any], weight: int) -> bool:
