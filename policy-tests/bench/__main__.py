@@ -24,6 +24,11 @@ RUNS, FEW = 5, 3
 SMALL, LARGE, HUGE = 1_000, 10_000, 100_000
 # What a linter says of the clean render and is wrong about, read and judged one by one.
 FALSE = {
+    (
+        "gitops-policy",
+        "hpa-minimum-replicas",
+    ): "it is dev; a file does not say so, its overlay does",
+    ("gitops-policy", "route-over-tls"): "it is dev; a file does not say so, its overlay does",
     ("kube-score", "networkpolicy-targets-pod"): "the pods are a Rollout's, or cert-manager's",
     ("kube-score", "service-targets-pod"): "the pods are a Rollout's",
     ("kube-score", "horizontalpodautoscaler-has-target"): "the target is a Rollout of the file",
