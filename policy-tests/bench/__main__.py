@@ -140,7 +140,9 @@ def throughput(files: list[Path], place: Path, limits: Limits, *, huge: bool) ->
             rows.append(_row(linter.name, made, "", found))
     for number in [n for n in slopes if n > SMALL]:
         share = slopes[number] / slopes[SMALL]
-        limits.at_most(f"processor time per manifest, {number:,} against 1,000", share, 1.2)
+        # Beyond the caches of a processor each manifest costs more, without any rule doing more.
+        most = 1.2 if number == LARGE else 1.5
+        limits.at_most(f"processor time per manifest, {number:,} against 1,000", share, most)
     note = (
         f"The overlays again and again in other namespaces, reading included. {SMALL:,}: medians of"
         f" {RUNS}; {LARGE:,}: of {FEW}; more, and the other linters: one run."
