@@ -7,12 +7,12 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gitops_policy.build import Build
 from gitops_policy.diff.changes import names_of
 from gitops_policy.diff.compare import stem
 from gitops_policy.fields import Path, field
 from gitops_policy.model import Document, Index, Resource
 from gitops_policy.pods import pods
+from gitops_policy.reading.build import Build
 
 
 class _Gone:

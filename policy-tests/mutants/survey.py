@@ -10,13 +10,13 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from gitops_policy.build import Build, build_kustomization
 from gitops_policy.config import Config
 from gitops_policy.config_file import read_config
 from gitops_policy.diff.findings import news
 from gitops_policy.diff.renders import Rendered
 from gitops_policy.engine import lint
 from gitops_policy.findings import Report, Severity
+from gitops_policy.reading.build import Build, build_kustomization
 from gitops_policy.world import Workspace
 
 from mutants import (

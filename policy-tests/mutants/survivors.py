@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gitops_policy.fields import entries, text
-from gitops_policy.manifests import read_file
+from gitops_policy.reading.manifests import read_file
 
 from mutants.survey import Verdict
 

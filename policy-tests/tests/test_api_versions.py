@@ -1,7 +1,7 @@
 """The table of apiVersions that go is well-formed, and read as releases, not as text."""
 
 import pytest
-from gitops_policy.api_versions import lifecycle, reached
+from gitops_policy.apis.api_versions import lifecycle, reached
 
 
 @pytest.mark.parametrize(

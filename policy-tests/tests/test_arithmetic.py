@@ -8,13 +8,8 @@ from typing import Any
 
 import pytest
 from gitops_policy import Config
-from gitops_policy.amounts import container_amount, pod_amount
-from gitops_policy.build import Build
-from gitops_policy.durations import go_seconds
-from gitops_policy.model import Document, Resource
-from gitops_policy.pods import Pod
-from gitops_policy.quantities import share, share_down
-from gitops_policy.scaling import (
+from gitops_policy.kubernetes.amounts import container_amount, pod_amount
+from gitops_policy.kubernetes.scaling import (
     Scale,
     release_pods,
     scale,
@@ -22,7 +17,12 @@ from gitops_policy.scaling import (
     unavailable,
     workload_of,
 )
-from gitops_policy.selectors import matches
+from gitops_policy.kubernetes.selectors import matches
+from gitops_policy.model import Document, Resource
+from gitops_policy.notations.durations import go_seconds
+from gitops_policy.notations.quantities import share, share_down
+from gitops_policy.pods import Pod
+from gitops_policy.reading.build import Build
 from gitops_policy.world import World
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from gitops_policy import Config, Workspace, lint
-from gitops_policy.build import Build, build_kustomization
 from gitops_policy.model import Document
+from gitops_policy.reading.build import Build, build_kustomization
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKSPACE = Workspace(ROOT)

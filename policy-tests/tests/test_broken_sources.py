@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from gitops_policy import Config, Workspace, lint
-from gitops_policy.build import build_kustomization
+from gitops_policy.reading.build import build_kustomization
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("apps", "argocd", "base", "overlays", "rollouts")

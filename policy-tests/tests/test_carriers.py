@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from gitops_policy import Config, lint, rules
+from gitops_policy.apis.kinds import FURTHER_TEMPLATES, LONG_RUNNING, POD_TEMPLATES
 from gitops_policy.fields import pointer
-from gitops_policy.kinds import FURTHER_TEMPLATES, LONG_RUNNING, POD_TEMPLATES
 from gitops_policy.registry import CONTAINERS, PODS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gitops_policy.cel import holds
-from gitops_policy.cel_syntax import CelSyntaxError, parse
-from gitops_policy.schema_rules import broken, defaulted
+from gitops_policy.apis.schema_rules import broken, defaulted
+from gitops_policy.notations.cel import holds
+from gitops_policy.notations.cel_syntax import CelSyntaxError, parse
 
 SCHEMAS = Path(__file__).parents[2] / ".tools" / "schemas"
 HOLDS: list[tuple[str, Any]] = [

@@ -76,7 +76,7 @@ def test_decisions_are_about_names_that_no_typo_hides() -> None:
 
 def test_the_rules_are_listed_by_concern(capsys) -> None:
     said = say(capsys, "rules")
-    assert "\npod security baseline\n" in said
+    assert "\npods: security baseline\n" in said
     assert f"{len(rules())} rules;" in said
 
 

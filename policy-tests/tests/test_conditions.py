@@ -6,7 +6,7 @@ The verdicts were taken from expr-lang 1.17.7 with the functions of Argo Rollout
 from __future__ import annotations
 
 import pytest
-from gitops_policy.conditions import flaw
+from gitops_policy.notations.conditions import flaw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

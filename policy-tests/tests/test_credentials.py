@@ -1,7 +1,7 @@
 """Credentials are told from what is about them; no text takes long to judge."""
 
 import pytest
-from gitops_policy.credentials import credential, credentials_in, names_a_secret, token
+from gitops_policy.notations.credentials import credential, credentials_in, names_a_secret, token
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 """Schedules are judged as the CronJob controller's parser judges them."""
 
 import pytest
-from gitops_policy.cron import fault
+from gitops_policy.notations.cron import fault
 from hypothesis import given
 from hypothesis import strategies as st
 

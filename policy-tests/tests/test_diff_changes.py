@@ -6,10 +6,10 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from gitops_policy.build import Build
 from gitops_policy.diff.changes import ABSENT, changes, names_of
 from gitops_policy.diff.compare import compare, releases
 from gitops_policy.model import Document
+from gitops_policy.reading.build import Build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from gitops_policy import Config, Workspace, lint
-from gitops_policy.build import build_kustomization
-from gitops_policy.environments import is_production, rehearsal
+from gitops_policy.kubernetes.environments import is_production, rehearsal
+from gitops_policy.reading.build import build_kustomization
 from gitops_policy.world import World
 
 DEPLOYMENT = """apiVersion: apps/v1

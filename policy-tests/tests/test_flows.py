@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from gitops_policy import Config
-from gitops_policy.build import Build
-from gitops_policy.flows import (
+from gitops_policy.kubernetes.flows import (
     UNKNOWN,
     End,
     Labels,
@@ -20,6 +19,7 @@ from gitops_policy.flows import (
     pods_elsewhere,
 )
 from gitops_policy.model import Document
+from gitops_policy.reading.build import Build
 from gitops_policy.world import World
 from hypothesis import given, settings
 from hypothesis import strategies as st

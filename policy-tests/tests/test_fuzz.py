@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from gitops_policy import Config, Workspace, cli, lint
-from gitops_policy.build import SUFFIXES, build_kustomization
 from gitops_policy.cases import cases
-from gitops_policy.manifests import ManifestError, read_file
+from gitops_policy.reading.build import SUFFIXES, build_kustomization
+from gitops_policy.reading.manifests import ManifestError, read_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from gitops_policy import Config
-from gitops_policy.build import build_files
 from gitops_policy.engine import Evaluation
+from gitops_policy.reading.build import build_files
 from gitops_policy.runs import check
 from gitops_policy.workers import Lost, share
 from hypothesis import given, settings

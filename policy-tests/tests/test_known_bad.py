@@ -10,8 +10,8 @@ from string import Template
 
 import pytest
 from gitops_policy import Config, ManifestError, lint
-from gitops_policy.build import build_sources
-from gitops_policy.manifests import read_text
+from gitops_policy.reading.build import build_sources
+from gitops_policy.reading.manifests import read_text
 from inference_server.metrics import REQUEST_EDGES
 
 ZIZMOR = Path(sys.executable).with_name("zizmor")

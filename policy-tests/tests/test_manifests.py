@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from gitops_policy.fields import entries, field, mapping, pointer, sequence, text
-from gitops_policy.manifests import ManifestError, read_file, read_text
+from gitops_policy.reading.manifests import ManifestError, read_file, read_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,7 +116,7 @@ def test_aliases_and_nesting_have_bounds(content: str, reason: str) -> None:
 
 
 def test_a_file_that_is_too_large_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr("gitops_policy.manifests.MAX_BYTES", 10)
+    monkeypatch.setattr("gitops_policy.reading.manifests.MAX_BYTES", 10)
     with pytest.raises(ManifestError, match="larger than"):
         read_text("a: 1234567890\n", "f")
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from gitops_policy import Config, Workspace, lint
-from gitops_policy.build import Build, build_kustomization
-from gitops_policy.metrics import TYPES, Contract, contract, unreadable
+from gitops_policy.prometheus.metrics import TYPES, Contract, contract, unreadable
+from gitops_policy.reading.build import Build, build_kustomization
 from gitops_policy.world import World
 
 EXPORTERS = sorted(
     entry.name
-    for entry in files("gitops_policy").joinpath("exporters").iterdir()
+    for entry in files("gitops_policy.prometheus").joinpath("exporters").iterdir()
     if entry.name.endswith(".json")
 )
 ANSWER = """\
@@ -43,7 +43,7 @@ def _contract(*paths: Path) -> Contract:
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_a_known_exporter_says_where_its_facts_come_from(name: str) -> None:
-    content = json.loads(files("gitops_policy").joinpath("exporters", name).read_text())
+    content = json.loads(files("gitops_policy.prometheus").joinpath("exporters", name).read_text())
     assert content["exporter"] == name.removesuffix(".json")
     assert content["source"].startswith("https://")
     assert content["metrics"]

@@ -1,7 +1,7 @@
 """Names, keys and values are judged as the API server's validation does."""
 
 import pytest
-from gitops_policy.names import key_fault, label_fault, name_fault, value_fault
+from gitops_policy.notations.names import key_fault, label_fault, name_fault, value_fault
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from gitops_policy import Report, Rule, Severity, Workspace, lint, rules
-from gitops_policy.build import Build, build_files, build_kustomization
-from gitops_policy.discovery import contents
-from gitops_policy.kustomization import RenderError, kustomization_file, read_tree
+from gitops_policy.reading.build import Build, build_files, build_kustomization
+from gitops_policy.reading.discovery import contents
+from gitops_policy.reading.kustomization import RenderError, kustomization_file, read_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKSPACE = Workspace(ROOT)

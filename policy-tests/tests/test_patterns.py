@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from gitops_policy.patterns import matches_whole
+from gitops_policy.notations.patterns import matches_whole
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gitops_policy.kubernetes.permissions import (
+    RBAC,
+    Access,
+    allows_everything,
+    bound_role,
+    rules_of,
+)
 from gitops_policy.model import Document, Index
-from gitops_policy.permissions import RBAC, Access, allows_everything, bound_role, rules_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gitops_policy.argo.project_scope import (
+    permits_destination,
+    permits_source,
+    refusal,
+    repository_key,
+)
 from gitops_policy.model import Resource
-from gitops_policy.project_scope import permits_destination, permits_source, refusal, repository_key
 
 HERE = {"server": "https://kubernetes.default.svc"}
 

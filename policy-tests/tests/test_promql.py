@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gitops_policy import promql
+from gitops_policy.notations import promql
 
 
 @pytest.mark.parametrize(

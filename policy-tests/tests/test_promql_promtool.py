@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from gitops_policy import promql
-from gitops_policy.build import build_kustomization
-from gitops_policy.expressions import everywhere
-from gitops_policy.go_templates import flaws
+from gitops_policy.notations import promql
+from gitops_policy.notations.go_templates import flaws
+from gitops_policy.prometheus.expressions import everywhere
+from gitops_policy.reading.build import build_kustomization
 from gitops_policy.world import Config, World
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gitops_policy import promql
-from gitops_policy.result_labels import Labels, result_labels
+from gitops_policy.notations import promql
+from gitops_policy.prometheus.result_labels import Labels, result_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -3,8 +3,8 @@
 from fractions import Fraction
 
 import pytest
-from gitops_policy.image_names import image_name, malformed
-from gitops_policy.quantities import quantity, share
+from gitops_policy.notations.image_names import image_name, malformed
+from gitops_policy.notations.quantities import quantity, share
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from gitops_policy import RenderError, lint, render
-from gitops_policy.build import build_kustomization, build_many
 from gitops_policy.config import Config
+from gitops_policy.reading.build import build_kustomization, build_many
 
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  key: value\n"
 POD = (
@@ -114,7 +114,7 @@ def test_a_kustomize_that_hangs_is_stopped(tree, monkeypatch) -> None:
     binary.parent.mkdir(parents=True)
     binary.write_text("#!/bin/sh\nexec sleep 60\n")
     binary.chmod(0o755)
-    monkeypatch.setattr("gitops_policy.build.RENDER_SECONDS", 0.2)
+    monkeypatch.setattr("gitops_policy.reading.build.RENDER_SECONDS", 0.2)
     assert "did not finish" in refused(folder).reason
 
 
@@ -199,7 +199,7 @@ def test_a_finding_in_a_generated_config_map_points_to_its_generator(tree) -> No
     report = lint(build, Config(only=("schema-valid",)))
     assert not report.findings
     from gitops_policy.model import Index
-    from gitops_policy.origins import origin_of
+    from gitops_policy.reading.origins import origin_of
 
     (resource,) = Index(build.documents).resources
     found = origin_of(build, resource, ("data", "x"))

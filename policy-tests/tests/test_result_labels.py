@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from gitops_policy import promql
-from gitops_policy.result_labels import matching_of, result_labels
+from gitops_policy.notations import promql
+from gitops_policy.prometheus.result_labels import matching_of, result_labels
 
 ALL = frozenset({"pod", "job", "le", "team"})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gitops_policy import Config, Workspace, lint
-from gitops_policy.revisions import commit_of, knows_branches
+from gitops_policy.argo.revisions import commit_of, knows_branches
 
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gitops_policy.rollout_validation import flaws
+from gitops_policy.argo.rollout_validation import flaws
 
 RECORDED = Path(__file__).with_name("recorded") / "rollout-verdicts.jsonl"
 VERDICTS = [json.loads(line) for line in RECORDED.read_text().splitlines()]

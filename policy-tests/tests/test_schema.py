@@ -7,9 +7,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 from gitops_policy import Config, lint
-from gitops_policy.catalogue import built_in
-from gitops_policy.manifests import ManifestError, read_file
-from gitops_policy.schemas import Validator
+from gitops_policy.apis.catalogue import built_in
+from gitops_policy.apis.schemas import Validator
+from gitops_policy.reading.manifests import ManifestError, read_file
 
 CASES = Path(__file__).parents[1] / "cases"
 

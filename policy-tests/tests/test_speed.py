@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from gitops_policy import Config, Document, Workspace
-from gitops_policy.build import Build, build_kustomization
 from gitops_policy.engine import Evaluation, Outcome
+from gitops_policy.reading.build import Build, build_kustomization
 from gitops_policy.registry import rules
 
 ROOT = Path(__file__).parents[2]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from gitops_policy import Config, lint
+from gitops_policy.apis.kinds import POD_TEMPLATES
 from gitops_policy.findings import Severity
-from gitops_policy.kinds import POD_TEMPLATES
 
 GPU = {"nvidia.com/gpu": 1}
 

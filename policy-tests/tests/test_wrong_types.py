@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from gitops_policy import Config, lint
-from gitops_policy.manifests import read_file
+from gitops_policy.reading.manifests import read_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitops_policy import Build, Config, Finding, Report, Workspace, lint
-from gitops_policy.build import build_kustomization
+from gitops_policy.reading.build import build_kustomization
 
 from release_play.outcome import OverlayOutcome
 from release_play.pods import Document

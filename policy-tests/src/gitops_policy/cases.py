@@ -9,7 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from gitops_policy.build import (
+from gitops_policy.config import Config
+from gitops_policy.engine import lint
+from gitops_policy.findings import Finding, Report
+from gitops_policy.reading.build import (
     Build,
     build_files,
     build_folder,
@@ -17,9 +20,6 @@ from gitops_policy.build import (
     is_kustomization,
     manifest_files,
 )
-from gitops_policy.config import Config
-from gitops_policy.engine import lint
-from gitops_policy.findings import Finding, Report
 from gitops_policy.world import Workspace
 
 

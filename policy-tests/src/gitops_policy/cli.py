@@ -12,7 +12,7 @@ from gitops_policy.commands import diff, explain, lint, rules, schema, test
 from gitops_policy.commands.streams import never_refuse, say
 from gitops_policy.config import ConfigError
 from gitops_policy.exits import CRASHED, INTERRUPTED, UNREADABLE
-from gitops_policy.manifests import ManifestError
+from gitops_policy.reading.manifests import ManifestError
 from gitops_policy.team_rules import RuleLoadError
 from gitops_policy.version import installed_version
 from gitops_policy.workers import leave_quickly, seldom_collecting

@@ -12,8 +12,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from gitops_policy.config import COMMAND_ONLY, Config, ConfigError, OneOf, answering
 from gitops_policy.fields import Path as FieldPath
-from gitops_policy.kustomization import shown
-from gitops_policy.manifests import ManifestError, Source, read_file
+from gitops_policy.reading.kustomization import shown
+from gitops_policy.reading.manifests import ManifestError, Source, read_file
 from gitops_policy.registry import rules
 
 NAME = ".gitops-policy.yaml"

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from gitops_policy.build import Build
 from gitops_policy.config import Config
 from gitops_policy.exemptions import Exemption, apply_exemptions
 from gitops_policy.findings import Finding, Report, ResourceId, RuleError
 from gitops_policy.model import Document, Problem, Resource
-from gitops_policy.origins import origin_of
 from gitops_policy.pods import Container, Pod
+from gitops_policy.reading.build import Build
+from gitops_policy.reading.origins import origin_of
 from gitops_policy.registry import BUILD, CONTAINERS, EVERY, EXEMPTIONS, PODS, Rule
 from gitops_policy.world import Workspace, World
 

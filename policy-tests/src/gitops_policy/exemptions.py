@@ -10,10 +10,10 @@ from pathlib import Path
 from gitops_policy.fields import Path as FieldPath
 from gitops_policy.fields import text
 from gitops_policy.findings import Exempted, Finding, Origin
-from gitops_policy.kustomization import shown
-from gitops_policy.manifests import ManifestError, Source, read_file
 from gitops_policy.model import Index, Manifest, Problem, Resource
 from gitops_policy.pods import pods
+from gitops_policy.reading.kustomization import shown
+from gitops_policy.reading.manifests import ManifestError, Source, read_file
 
 PREFIX = "policy.gitops/ignore."
 KEYS = frozenset({"owner", "until", "container", "reason"})

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gitops_policy.build import LEDGER, Build, repository, upward
 from gitops_policy.config import Config
 from gitops_policy.exemptions import LedgerLine, read_ledger
 from gitops_policy.findings import Finding, Origin, Report
-from gitops_policy.kustomization import shown
 from gitops_policy.model import Resource
+from gitops_policy.reading.build import LEDGER, Build, repository, upward
+from gitops_policy.reading.kustomization import shown
 from gitops_policy.registry import EXEMPTIONS, Rule
 from gitops_policy.world import World
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from gitops_policy.apis.kinds import is_cluster_scoped
 from gitops_policy.fields import Path, mapping, pointer, sequence, text
 from gitops_policy.findings import Origin, ResourceId, Severity
-from gitops_policy.kinds import is_cluster_scoped
 
 Manifest = dict[str, Any]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
+from gitops_policy.apis.kinds import FURTHER_TEMPLATES, LONG_RUNNING, POD_TEMPLATES
 from gitops_policy.fields import Path, Step, entries, field, mapping, sequence, text
 from gitops_policy.findings import Severity
-from gitops_policy.kinds import FURTHER_TEMPLATES, LONG_RUNNING, POD_TEMPLATES
 from gitops_policy.model import Index, Problem, Resource
 
 GROUPS = ("initContainers", "containers", "ephemeralContainers")

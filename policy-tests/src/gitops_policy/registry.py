@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any
 
 from gitops_policy.findings import Severity
@@ -56,8 +56,10 @@ class Rule:
 
     @property
     def concern(self) -> str:
-        """What the rule is about, in words: the name of its module."""
-        return self.module.rpartition(".")[2].replace("_", " ")
+        """What the rule is about, in words: `area: module` here, else the name of its module."""
+        ours = self.module.startswith(f"{_PACKAGE.__name__}.")
+        names = self.module.split(".")[-2 if ours else -1 :]
+        return ": ".join(dict.fromkeys(name.replace("_", " ") for name in names))
 
     def at(self, severity: Severity) -> Rule:
         """Return this rule with another severity, whatever its check says."""
@@ -151,8 +153,8 @@ def rules(*folders: Path) -> tuple[Rule, ...]:
 
 @cache
 def _import_own() -> None:
-    for module in iter_modules(_PACKAGE.__path__):
-        import_module(f"gitops_policy.rules.{module.name}")
+    for module in walk_packages(_PACKAGE.__path__, f"{_PACKAGE.__name__}."):
+        import_module(module.name)
     load_entry_points()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from gitops_policy.decisions import Decision
 from gitops_policy.registry import Rule
@@ -47,16 +48,24 @@ def page(known: Sequence[Rule], decided: Sequence[Decision]) -> str:
         "another tool's name, too. *strict*: runs only in the profile `strict`, by name, or with "
         "a severity in the configuration; *by name*: not in `strict` either.",
         "",
-        "By concern: " + " · ".join(f"[{c}](#{_anchor(c)})" for c in concerns)
-        + ". Then: [decisions](#decisions) · [names in other tools](#names-in-other-tools).",
+        *_areas(concerns),
         "",
-    ]  # fmt: skip
+        "Then: [decisions](#decisions) · [names in other tools](#names-in-other-tools).",
+        "",
+    ]
     for concern in concerns:
         lines += [f"## {concern.capitalize()}", ""]
         for rule in by_concern[concern]:
             lines += [*_rule(rule), ""]
     lines += [*_decisions(decided), *_index(known, decided)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _areas(concerns: Iterable[str]) -> Iterator[str]:
+    """Yield one line of links for each area."""
+    for area, inside in groupby(concerns, key=lambda concern: concern.partition(": ")[0]):
+        links = (f"[{c.partition(': ')[2] or c}](#{_anchor(c)})" for c in inside)
+        yield f"- **{area}**: {' · '.join(links)}"
 
 
 def _anchor(heading: str) -> str:

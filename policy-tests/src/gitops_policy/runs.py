@@ -9,7 +9,10 @@ from errno import ENAMETOOLONG
 from functools import partial
 from pathlib import Path
 
-from gitops_policy.build import (
+from gitops_policy.config import Config
+from gitops_policy.engine import Evaluation, Outcome, Part, lint
+from gitops_policy.findings import Report
+from gitops_policy.reading.build import (
     Build,
     build_files,
     build_folder,
@@ -17,16 +20,15 @@ from gitops_policy.build import (
     build_sources,
     is_kustomization,
     repository,
+    unrendered,
 )
-from gitops_policy.config import Config
-from gitops_policy.discovery import contents
-from gitops_policy.engine import Evaluation, Outcome, Part, lint
-from gitops_policy.findings import Report
-from gitops_policy.kustomization import RenderError, shown
-from gitops_policy.manifests import ManifestError, read_text
+from gitops_policy.reading.discovery import contents
+from gitops_policy.reading.kustomization import shown
+from gitops_policy.reading.manifests import ManifestError, read_text
 from gitops_policy.workers import Lost, cores, share
 from gitops_policy.world import Workspace
 
+RELEASE_RULE = "release-env"
 _OBJECTS_PER_JOB = 300
 
 
@@ -43,9 +45,12 @@ def check(
     evaluations: dict[str, Evaluation] = {}
     for build, root in _builds(paths):
         if isinstance(build, ManifestError):
-            broken = _release_file(build, config)
-            reports.update(broken)
-            failures += [] if broken else [build]
+            found = release_findings(build, config)
+            overlay = unrendered(build)
+            if overlay and found.findings:
+                reports[overlay.name] = found
+            else:
+                failures.append(build)
             continue
         workspace = workspaces.setdefault(root, Workspace(root))
         workspace.add(build)
@@ -80,13 +85,12 @@ def _useful_jobs(objects: int) -> int:
     return min(cores(), 1 + objects // _OBJECTS_PER_JOB)
 
 
-def _release_file(error: ManifestError, config: Config) -> dict[str, Report]:
-    """Return the findings in the release file of what could not be rendered, if there are any."""
-    build = error.unrendered if isinstance(error, RenderError) else None
-    if build is None or not any(r.id == "release-env" for r in config.selected()):
-        return {}
-    report = lint(build, replace(config, only=("release-env",), skip=()))
-    return {build.name: report} if report.findings else {}
+def release_findings(error: ManifestError, config: Config) -> Report:
+    """Return the findings in the release file that is why an overlay does not render, if it is."""
+    build = unrendered(error)
+    if build is None or not any(rule.id == RELEASE_RULE for rule in config.selected()):
+        return Report()
+    return lint(build, replace(config, only=(RELEASE_RULE,), skip=()))
 
 
 def refuse_impossible(names: Iterable[str]) -> None:

@@ -8,13 +8,13 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gitops_policy.build import LEDGER, Build, build_kustomization, is_kustomization, upward
-from gitops_policy.catalogue import BuiltIn, Custom, built_in, custom, schema_folder
+from gitops_policy.apis.catalogue import BuiltIn, Custom, built_in, custom, schema_folder
 from gitops_policy.config import Config
 from gitops_policy.exemptions import Exemption, find_exemptions
-from gitops_policy.kustomization import RenderError
 from gitops_policy.model import Index, Resource
 from gitops_policy.pods import Container, Pod, carrier_of, pods
+from gitops_policy.reading.build import LEDGER, Build, build_kustomization, is_kustomization, upward
+from gitops_policy.reading.kustomization import RenderError
 
 Answer = TypeVar("Answer")
 

@@ -12,7 +12,7 @@ from gitops_policy.commands.options import Commands
 from gitops_policy.commands.streams import say
 from gitops_policy.decisions import Decision, decisions_on
 from gitops_policy.exits import CLEAN, UNREADABLE
-from gitops_policy.kustomization import shown
+from gitops_policy.reading.kustomization import shown
 from gitops_policy.registry import Rule, close_to, named, rules
 from gitops_policy.rule_words import example, looks_at, profiles
 

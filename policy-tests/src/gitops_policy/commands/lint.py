@@ -12,9 +12,9 @@ from gitops_policy.commands.streams import check_output, progress, say, wants_co
 from gitops_policy.config import Config, ConfigError
 from gitops_policy.exits import status
 from gitops_policy.findings import Report
-from gitops_policy.kustomization import shown
 from gitops_policy.ledger import judged
-from gitops_policy.manifests import ManifestError
+from gitops_policy.reading.kustomization import shown
+from gitops_policy.reading.manifests import ManifestError
 from gitops_policy.reports import FORMATS, Outcome, write
 from gitops_policy.reports.text import text
 from gitops_policy.runs import check, refuse_impossible

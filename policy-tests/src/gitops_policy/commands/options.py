@@ -35,7 +35,7 @@ def config_from(options: argparse.Namespace, paths: Iterable[str]) -> Config:
     """
     settings = {**_from_file(options.config, paths), **_from_options(options)}
     config = Config(**settings)
-    from gitops_policy.catalogue import is_known_version, known_versions
+    from gitops_policy.apis.catalogue import is_known_version, known_versions
 
     if not is_known_version(config.kubernetes_version):
         raise ConfigError(

@@ -10,7 +10,7 @@ from gitops_policy.cases import Case, cases, found, run_case
 from gitops_policy.commands.options import Commands
 from gitops_policy.config import ConfigError
 from gitops_policy.exits import CLEAN, CRASHED, FINDINGS
-from gitops_policy.kustomization import shown
+from gitops_policy.reading.kustomization import shown
 from gitops_policy.registry import rules
 from gitops_policy.reports.outcome import counted
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitops_policy.diff.lists import canonical, label, pairs, reordered
 from gitops_policy.fields import Path, field, pointer
-from gitops_policy.quantities import quantity
+from gitops_policy.notations.quantities import quantity
 
 # Maps whose values are amounts: `1` and `1000m` are the same.
 _AMOUNTS = frozenset(

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from gitops_policy.build import Build
 from gitops_policy.diff.changes import Change, changes
 from gitops_policy.diff.meaning import category, is_release, model_of, restart
 from gitops_policy.diff.secrets import redacted
 from gitops_policy.model import Index, Resource
+from gitops_policy.reading.build import Build
 
 # The alphabet of the hash that kustomize appends to a generated name.
 _HASHED = re.compile(r"(?P<stem>.+)-[bcdfghkmt2456789]{10}")

@@ -6,8 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from gitops_policy.build import Build
-from gitops_policy.catalogue import schema_folder
+from gitops_policy.apis.catalogue import schema_folder
 from gitops_policy.config import Config
 from gitops_policy.diff.compare import BuildDiff, compare, releases
 from gitops_policy.diff.findings import flat, news
@@ -16,6 +15,7 @@ from gitops_policy.diff.report import Comparison, SideName
 from gitops_policy.diff.trees import Side, SideError, merge_base, side
 from gitops_policy.exits import CLEAN, CRASHED, FINDINGS, UNREADABLE
 from gitops_policy.findings import Severity
+from gitops_policy.reading.build import Build
 
 
 def split(words: list[str]) -> tuple[str, str, list[str]]:

@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
-from gitops_policy.build import Build
 from gitops_policy.diff.changes import names_of
 from gitops_policy.diff.compare import stem
 from gitops_policy.diff.renders import Rendered
 from gitops_policy.fields import steps
 from gitops_policy.findings import Finding, ResourceId
 from gitops_policy.model import Index, Resource
+from gitops_policy.reading.build import Build
 
 
 @dataclass(frozen=True, slots=True)

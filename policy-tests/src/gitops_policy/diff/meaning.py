@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gitops_policy.apis.kinds import POD_TEMPLATES
 from gitops_policy.diff.changes import Change
 from gitops_policy.fields import Path, mapping, text
-from gitops_policy.kinds import POD_TEMPLATES
 from gitops_policy.model import Resource
 from gitops_policy.pods import GROUPS
 

@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gitops_policy.build import (
+from gitops_policy.config import Config
+from gitops_policy.diff.trees import Side, SideError
+from gitops_policy.engine import lint
+from gitops_policy.findings import Finding, Origin, Report, RuleError
+from gitops_policy.reading.build import (
     Build,
     build_files,
     build_folder,
@@ -15,16 +19,10 @@ from gitops_policy.build import (
     is_kustomization,
     repository,
 )
-from gitops_policy.config import Config
-from gitops_policy.diff.trees import Side, SideError
-from gitops_policy.discovery import contents
-from gitops_policy.engine import lint
-from gitops_policy.findings import Finding, Origin, Report, RuleError
-from gitops_policy.kustomization import RenderError
-from gitops_policy.manifests import ManifestError
+from gitops_policy.reading.discovery import contents
+from gitops_policy.reading.manifests import ManifestError
+from gitops_policy.runs import release_findings
 from gitops_policy.world import Workspace
-
-RELEASE_RULE = "release-env"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +94,12 @@ def _plain(key: str, files: list[Path], side: Side, config: Config) -> Rendered:
 
 def _rendered(build: Build | ManifestError, side: Side, config: Config, key: str) -> Rendered:
     if isinstance(build, ManifestError):
-        report = _release_file(build, config)
+        report = release_findings(build, config)
         return Rendered(None, _shown(report, side, key), side.shown(str(build)))
     root = side.repository if side.commit else repository(build.path or side.root / key)
     workspace = Workspace(root)
     workspace.add(build)
     return Rendered(build, _shown(lint(build, config, workspace=workspace), side, key))
-
-
-def _release_file(error: ManifestError, config: Config) -> Report:
-    """Return the findings in a release file that is why an overlay does not render."""
-    build = error.unrendered if isinstance(error, RenderError) else None
-    if build is None or not any(rule.id == RELEASE_RULE for rule in config.selected()):
-        return Report()
-    return lint(build, replace(config, only=(RELEASE_RULE,), skip=()))
 
 
 def _shown(report: Report, side: Side, key: str) -> Report:

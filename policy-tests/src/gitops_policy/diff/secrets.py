@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gitops_policy.credentials import names_a_secret, token
 from gitops_policy.diff.changes import ABSENT
 from gitops_policy.fields import Path, field, text
+from gitops_policy.notations.credentials import names_a_secret, token
 
 REDACTED = "(redacted)"
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from gitops_policy.build import upward
-from gitops_policy.manifests import ManifestError
+from gitops_policy.reading.build import upward
+from gitops_policy.reading.manifests import ManifestError
 
 GIT_SECONDS = 120
 _FILE, _LINK = b"100", b"120000"

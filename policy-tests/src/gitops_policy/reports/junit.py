@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as Xml
 
 from gitops_policy.findings import Exempted, Finding, Report, RuleError, Severity
-from gitops_policy.manifests import ManifestError
+from gitops_policy.reading.manifests import ManifestError
 from gitops_policy.reports.outcome import Outcome, counted
 from gitops_policy.reports.text import exempted_line
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from gitops_policy.findings import Finding, Report, ResourceId, Severity, merge
-from gitops_policy.manifests import ManifestError
+from gitops_policy.reading.manifests import ManifestError
 from gitops_policy.registry import Rule
 
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from gitops_policy.findings import Exempted, Finding, Origin, RuleError, Severity
-from gitops_policy.manifests import ManifestError
+from gitops_policy.reading.manifests import ManifestError
 from gitops_policy.registry import Rule
 from gitops_policy.reports.json_report import array
 from gitops_policy.reports.locations import repository_file, uri

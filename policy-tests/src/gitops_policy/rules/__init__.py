@@ -1,1 +1,1 @@
-"""The rules, one module per concern; every module here is found by itself."""
+"""The rules: a folder for each area, a module for each concern; each is found by itself."""

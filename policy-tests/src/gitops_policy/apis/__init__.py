@@ -1,0 +1,1 @@
+"""APIs: which kinds and versions exist, and what their schemas accept."""

@@ -1,0 +1,1 @@
+"""Questions about Argo CD and Argo Rollouts that several rules ask."""

@@ -1,0 +1,1 @@
+"""Questions about Kubernetes objects that several rules ask."""

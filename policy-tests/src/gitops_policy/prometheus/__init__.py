@@ -1,0 +1,1 @@
+"""Questions about metrics, queries and alerts that several rules ask."""

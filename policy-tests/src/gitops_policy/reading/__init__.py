@@ -1,0 +1,1 @@
+"""Reading: from files and kustomizations to the objects of a build, with their places."""

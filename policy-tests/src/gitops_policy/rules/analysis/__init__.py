@@ -1,0 +1,1 @@
+"""Rules about the analyses that judge a release."""

@@ -1,0 +1,1 @@
+"""Rules about staying available: counts, budgets, places."""

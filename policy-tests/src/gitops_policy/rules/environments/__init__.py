@@ -1,0 +1,1 @@
+"""Rules about environments and what moves between them."""

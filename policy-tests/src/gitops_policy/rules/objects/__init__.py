@@ -1,0 +1,1 @@
+"""Rules about any object: identity, schema, labels."""

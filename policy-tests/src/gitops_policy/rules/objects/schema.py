@@ -1,0 +1,151 @@
+"""Objects are what the API server accepts: served kinds, known fields, right types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitops_policy.apis.catalogue import OBJECT_META, POD_TEMPLATE
+from gitops_policy.apis.schemas import Fault
+from gitops_policy.fields import Path, field
+from gitops_policy.findings import Severity
+from gitops_policy.model import Problem, Resource
+from gitops_policy.pods import pods
+from gitops_policy.registry import BUILD, EVERY, rule
+from gitops_policy.world import World
+
+_STRICT = "https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation"
+_STRUCTURAL = (
+    "https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/"
+    "custom-resource-definitions/#specifying-a-structural-schema"
+)
+_REMOVED = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
+_MOVED = {
+    "extensions/Ingress": "networking.k8s.io/v1",
+    "extensions/NetworkPolicy": "networking.k8s.io/v1",
+    "extensions/Deployment": "apps/v1",
+    "extensions/DaemonSet": "apps/v1",
+    "extensions/ReplicaSet": "apps/v1",
+    "policy/PodSecurityPolicy": "Pod Security admission (namespace labels)",
+    "extensions/PodSecurityPolicy": "Pod Security admission (namespace labels)",
+}
+
+
+def _is_custom(resource: Resource, world: World) -> bool:
+    return resource.group not in world.core.groups and resource.group_kind not in _MOVED
+
+
+@rule(
+    id="crd-schemas",
+    title="The schemas of custom kinds are there to check against",
+    severity="error",
+    rationale="A check that cannot run must not look like one that passed.",
+    references=[_STRUCTURAL],
+    kinds=BUILD,
+)
+def crd_schemas(world: World) -> Iterator[Problem]:
+    """Where custom kinds are used, the folder of CRD schemas exists: surely where one is named."""
+    own = [r for r in world.index.resources if _is_custom(r, world)]
+    if own and world.custom is None:
+        named = world.config.schemas or world.config.profile == "strict"
+        yield Problem(
+            None,
+            (),
+            f"no CRD schemas in {world.config.schemas or '.tools/schemas'}: "
+            "objects of custom kinds are not checked against them",
+            "name the folder with --schemas; in this repository `make tools` writes it",
+            Severity.error if named else Severity.warning,
+        )
+
+
+@rule(
+    id="schema-valid",
+    title="Objects have known fields with values of the right type",
+    severity="error",
+    rationale="An unknown field is dropped in silence: what it should do, nobody does.",
+    references=[_STRICT, _STRUCTURAL],
+    kinds=EVERY,
+    known_as="kube-linter:schema-validation kubeconform:strict kubernetes-validate:strict",
+)
+def schema_valid(resource: Resource, world: World) -> Iterator[Problem]:
+    """Each object fits its schema; pod templates in custom kinds also fit the core's."""
+    core = world.core
+    faults: dict[Path, str] = {}
+    if not _is_custom(resource, world):
+        schema = core.schema(resource.api_version, resource.kind)
+        if schema:
+            faults.update(core.validator.faults(resource.content, schema))
+    else:
+        faults.update(_custom_faults(resource, world))
+    for path, reason in faults.items():
+        shown = ".".join(str(step) for step in path) or "the object"
+        yield resource.problem(path, f"{shown} {reason}", "see the schema of this kind")
+
+
+def _custom_faults(resource: Resource, world: World) -> Iterator[Fault]:
+    core, definitions = world.core, world.custom
+    schema = definitions.schema(resource.api_version, resource.kind) if definitions else None
+    if definitions is None or schema is None:
+        return
+    yield from definitions.validator.faults(resource.content, schema)
+    metadata = field(resource.content, "metadata")
+    yield from core.validator.faults(metadata, core.definitions[OBJECT_META], ("metadata",))
+    template = core.definitions[POD_TEMPLATE]
+    for pod in pods(resource):
+        yield from core.validator.faults(pod.template, template, pod.path)
+
+
+@rule(
+    id="known-kind",
+    title="Every kind is one that the rules know",
+    severity="warning",
+    rationale="Nothing was checked in an object whose kind has no schema.",
+    references=[_STRICT],
+    kinds=EVERY,
+)
+def known_kind(resource: Resource, world: World) -> Iterator[Problem]:
+    """Each kind is Kubernetes' own or has a CRD schema; an error in the profile strict."""
+    definitions = world.custom
+    if resource.group_kind in _MOVED:
+        return
+    if _is_custom(resource, world):
+        known = definitions is None or definitions.versions(resource.group, resource.kind)
+    else:
+        known = world.core.versions(resource.group, resource.kind)
+    if not known:
+        yield resource.problem(
+            ("kind",),
+            f"{resource.api_version} {resource.kind} is a kind without a schema",
+            "check the spelling, or add the CRD to the tools that `make tools` reads",
+            severity=Severity.error if world.config.profile == "strict" else None,
+        )
+
+
+@rule(
+    id="removed-api",
+    title="The apiVersion is served",
+    severity="error",
+    rationale="The API server refuses an apiVersion that it no longer serves.",
+    references=[_REMOVED],
+    kinds=EVERY,
+    known_as=(
+        "kube-linter:no-extensions-v1beta kube-score:stable-version trivy:KSV-0107 datree:18 "
+        "datree:19 datree:90 datree:91 datree:92 datree:93 datree:94 datree:106 datree:107 "
+        "datree:108 datree:109 datree:110 datree:111 kyverno:check-deprecated-apis "
+        "gatekeeper:verifydeprecatedapi"
+    ),
+)
+def removed_api(resource: Resource, world: World) -> Iterator[Problem]:
+    """A known kind stands under an apiVersion of its schemas."""
+    core, definitions = world.core, world.custom
+    if resource.group_kind in _MOVED:
+        served = [_MOVED[resource.group_kind]]
+    elif not _is_custom(resource, world):
+        served = core.versions(resource.group, resource.kind)
+    else:
+        served = definitions.versions(resource.group, resource.kind) if definitions else []
+    if served and resource.api_version not in served:
+        yield resource.problem(
+            ("apiVersion",),
+            f"{resource.api_version} {resource.kind} is not served",
+            f"use {' or '.join(served)}",
+        )

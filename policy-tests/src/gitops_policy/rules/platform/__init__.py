@@ -1,0 +1,1 @@
+"""Rules about jobs, databases, storage, certificates and backups."""

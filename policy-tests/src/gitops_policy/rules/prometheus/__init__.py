@@ -1,0 +1,1 @@
+"""Rules about monitors, queries and alerts."""

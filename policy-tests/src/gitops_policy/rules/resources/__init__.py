@@ -1,0 +1,1 @@
+"""Rules about amounts: requests, limits and quotas."""
