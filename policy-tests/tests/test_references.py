@@ -10,10 +10,10 @@ from gitops_policy.fields import mapping
 from gitops_policy.kubernetes.certificates import covers
 from gitops_policy.kubernetes.demand import container_range
 from gitops_policy.kubernetes.endpoints import addresses, behind
+from gitops_policy.kubernetes.gateway_routes import hosts_meet
 from gitops_policy.kubernetes.selectors import Selecting, matches, pods_in, selects
 from gitops_policy.model import Document
 from gitops_policy.reading.build import Build
-from gitops_policy.rules.traffic.attachments import hosts_meet
 from gitops_policy.world import World
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitops_policy.fields import entries, field, text
+from gitops_policy.kubernetes.gateway_routes import GATEWAY, backends
+from gitops_policy.kubernetes.ingresses import INGRESS, service_backends
 from gitops_policy.kubernetes.selectors import services_of
 from gitops_policy.model import Resource
 from gitops_policy.notations.durations import go_seconds
 from gitops_policy.pods import Pod
-from gitops_policy.rules.traffic.ingress import INGRESS, service_backends
-from gitops_policy.rules.traffic.routes import GATEWAY, backends
 from gitops_policy.world import World, once
 
 _READ_TIMEOUT = "nginx.ingress.kubernetes.io/proxy-read-timeout"

@@ -14,10 +14,10 @@ from gitops_policy.argo.applications import (
 from gitops_policy.argo.generated_applications import APPLICATIONS, also_of_sets
 from gitops_policy.fields import field, mapping, steps, text
 from gitops_policy.findings import Severity
+from gitops_policy.kubernetes.gateway_routes import GATEWAY, backends
 from gitops_policy.kubernetes.scaling import HPA, SCALED_OBJECT, target
 from gitops_policy.model import Index, Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.traffic.routes import GATEWAY, backends
 from gitops_policy.world import World
 
 _DIFFING = "https://argo-cd.readthedocs.io/en/stable/user-guide/diffing/"

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from gitops_policy.fields import entries, mapping, text
+from gitops_policy.kubernetes.gateway_routes import GATEWAY, backends
 from gitops_policy.kubernetes.producers import references
 from gitops_policy.kubernetes.scaling import autoscalers
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import EVERY, rule
-from gitops_policy.rules.traffic.routes import GATEWAY, backends
 from gitops_policy.world import World, once
 
 _WAVES = "https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/"

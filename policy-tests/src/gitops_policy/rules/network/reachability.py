@@ -24,11 +24,11 @@ from gitops_policy.kubernetes.flows import (
     policies_of,
     types,
 )
+from gitops_policy.kubernetes.gateway_routes import ROUTES, backends
+from gitops_policy.kubernetes.ingresses import INGRESS, service_backends
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
-from gitops_policy.rules.traffic.ingress import INGRESS, service_backends
-from gitops_policy.rules.traffic.routes import ROUTES, backends
 from gitops_policy.world import World
 
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"

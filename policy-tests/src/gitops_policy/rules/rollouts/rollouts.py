@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gitops_policy.argo.rollout_services import services_of
 from gitops_policy.argo.rollout_validation import flaws
-from gitops_policy.fields import Path, field, mapping, text
+from gitops_policy.fields import field, mapping
 from gitops_policy.kubernetes.scaling import count
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
@@ -16,14 +17,6 @@ _CANARY = "https://argoproj.github.io/argo-rollouts/features/canary/"
 _LINT = "argo-rollouts:lint"
 _ROLLOUT = ["argoproj.io/Rollout"]
 _HASH = "rollouts-pod-template-hash"
-_SERVICE_FIELDS = (
-    ("canary", "stableService"),
-    ("canary", "canaryService"),
-    ("blueGreen", "activeService"),
-    ("blueGreen", "previewService"),
-    ("canary", "pingPong", "pingService"),
-    ("canary", "pingPong", "pongService"),
-)
 
 
 @rule(
@@ -67,15 +60,6 @@ def rollout_services_exist(rollout: Resource, world: World) -> Iterator[Problem]
         elif name in seen:
             yield rollout.problem(path, f"Service {name!r} has both roles", "use two Services")
         seen.add(name)
-
-
-def services_of(rollout: Resource) -> list[tuple[Path, str]]:
-    """Return the Services that a Rollout names, with the place of each."""
-    return [
-        (("spec", "strategy", *path), text(rollout.spec, "strategy", *path))
-        for path in _SERVICE_FIELDS
-        if text(rollout.spec, "strategy", *path)
-    ]
 
 
 @rule(

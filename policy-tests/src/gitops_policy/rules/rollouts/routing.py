@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitops_policy.argo.analyses import find
+from gitops_policy.argo.rollout_services import services_of
 from gitops_policy.fields import Path, entries, field, mapping, sequence, text
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.rollouts.rollouts import services_of
 from gitops_policy.world import World, once
 
 _ROLLOUT = ["argoproj.io/Rollout"]

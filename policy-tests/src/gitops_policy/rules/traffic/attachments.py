@@ -7,9 +7,15 @@ from typing import Any
 
 from gitops_policy.fields import entries, field, mapping, sequence, text
 from gitops_policy.kubernetes.flows import namespace_labels
+from gitops_policy.kubernetes.gateway_routes import (
+    GATEWAY,
+    ROUTES,
+    hosts_meet,
+    listeners,
+    named_listeners,
+)
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.traffic.routes import GATEWAY, ROUTES, listeners
 from gitops_policy.world import World
 
 _API = "https://gateway-api.sigs.k8s.io/reference/spec/"
@@ -78,14 +84,6 @@ def route_accepted_by_listener(route: Resource, world: World) -> Iterator[Proble
             )
 
 
-def named_listeners(gateway: Resource, parent: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the listeners that a parentRef means; none where the section does not exist."""
-    section, port = text(parent, "sectionName"), parent.get("port")
-    for name, listener in listeners(gateway).items():
-        if section in ("", name) and port in (None, listener.get("port")):
-            yield listener
-
-
 def _accepts(gateway: Resource, listener: dict[str, Any], route: Resource, world: World) -> bool:
     allowed = mapping(listener, "allowedRoutes")
     kinds = [text(item, "kind") for _, item in entries(allowed, "kinds")]
@@ -131,16 +129,6 @@ def route_host_has_listener(route: Resource, world: World) -> Iterator[Problem]:
                 f"no listener of its parents serves {host}",
                 f"the listeners serve {', '.join(sorted(set(hosts)))}",
             )
-
-
-def hosts_meet(one: str, other: str) -> bool:
-    """Say whether two host names, of which each may be a wildcard, have a host in common."""
-    if one == other:
-        return True
-    for wild, plain in ((one, other), (other, one)):
-        if wild.startswith("*.") and plain.endswith(wild[1:]):
-            return True
-    return False
 
 
 @rule(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitops_policy.fields import entries, sequence, text
+from gitops_policy.kubernetes.gateway_routes import ROUTES, backends
+from gitops_policy.kubernetes.ingresses import INGRESS, service_backends
 from gitops_policy.kubernetes.selectors import services_of
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
 from gitops_policy.registry import PODS, rule
-from gitops_policy.rules.traffic.ingress import INGRESS, service_backends
-from gitops_policy.rules.traffic.routes import ROUTES, backends
 from gitops_policy.world import World, once
 
 _TYPES = "https://kubernetes.io/docs/concepts/services-networking/service/#publishing-services-service-types"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from gitops_policy.fields import Path, entries, mapping, sequence, text
 from gitops_policy.kubernetes.certificates import covers, names_of, produced
+from gitops_policy.kubernetes.gateway_routes import GATEWAY, ROUTES, granted
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.traffic.routes import GATEWAY, ROUTES, granted
 from gitops_policy.world import World, once
 
 _API = "https://gateway-api.sigs.k8s.io/reference/spec/"

@@ -7,51 +7,21 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from gitops_policy.fields import Path, entries, mapping, text
+from gitops_policy.fields import entries, text
 from gitops_policy.findings import Severity
+from gitops_policy.kubernetes.ingresses import (
+    INGRESS,
+    backends,
+    http_paths,
+    service_backends,
+    service_key,
+)
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, rule
 from gitops_policy.world import World
 
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/ingress/"
-INGRESS = ("networking.k8s.io/Ingress", "extensions/Ingress")
-# A backend of the AWS controller whose action stands in an annotation, not in a Service.
-_ACTION = "use-annotation"
 _CLASS = "kubernetes.io/ingress.class"
-
-
-def http_paths(ingress: Resource) -> Iterator[tuple[Path, str, dict[str, Any]]]:
-    """Yield each path of each rule: where it stands, its host, its content."""
-    for i, item in entries(ingress.spec, "rules"):
-        for j, path in entries(item, "http", "paths"):
-            yield ("spec", "rules", i, "http", "paths", j), text(item, "host"), path
-
-
-def _backends(ingress: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for name in ("defaultBackend", "backend"):
-        if name in ingress.spec:
-            yield ("spec", name), mapping(ingress.spec, name)
-    for path, _, item in http_paths(ingress):
-        yield (*path, "backend"), mapping(item, "backend")
-
-
-def service_backends(ingress: Resource) -> Iterator[tuple[Path, str, Any]]:
-    """Yield each Service that an Ingress leads to: where, its name, its port or port name."""
-    for path, backend in _backends(ingress):
-        if _service_key(ingress) == "serviceName":
-            if "serviceName" in backend:
-                path = (*path, "serviceName")
-                yield path, text(backend, "serviceName"), backend.get("servicePort")
-        elif service := mapping(backend, "service"):
-            port = mapping(service, "port")
-            wanted = port.get("number") or port.get("name")
-            if wanted != _ACTION:
-                yield (*path, "service", "name"), text(service, "name"), wanted
-
-
-def _service_key(ingress: Resource) -> str:
-    """Return the field that names a backend's Service in the Ingress's version."""
-    return "service" if ingress.version == "v1" else "serviceName"
 
 
 def has_port(service: Resource, wanted: object) -> bool:
@@ -80,8 +50,8 @@ def _ports(service: Resource) -> list[tuple[int, dict[str, Any]]]:
 )
 def ingress_backend_exists(ingress: Resource, world: World) -> Iterator[Problem]:
     """Each backend is a resource, or a Service of the same namespace with that port."""
-    for path, backend in _backends(ingress):
-        if not {_service_key(ingress), "resource"} & backend.keys():
+    for path, backend in backends(ingress):
+        if not {service_key(ingress), "resource"} & backend.keys():
             yield ingress.problem(path, "the backend names no Service", "name a Service and a port")
     for path, name, port in service_backends(ingress):
         service = world.index.get("Service", ingress.namespace, name)

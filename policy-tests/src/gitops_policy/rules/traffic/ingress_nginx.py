@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from gitops_policy.fields import mapping
 from gitops_policy.findings import Severity
+from gitops_policy.kubernetes.ingresses import INGRESS
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.traffic.ingress import INGRESS
 
 _CVE = "https://nvd.nist.gov/vuln/detail/CVE-2021-25742"
 _SNIPPETS = (

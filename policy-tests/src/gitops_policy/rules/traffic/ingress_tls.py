@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from gitops_policy.fields import entries, sequence, text
 from gitops_policy.kubernetes.certificates import covers, names_of, produced
+from gitops_policy.kubernetes.ingresses import INGRESS
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.traffic.ingress import INGRESS
 from gitops_policy.world import World
 
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/ingress/#tls"

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitops_policy.fields import entries, field, mapping, sequence, text
+from gitops_policy.kubernetes.gateway_routes import GATEWAY, backends, hosts_meet, named_listeners
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.traffic.attachments import hosts_meet, named_listeners
-from gitops_policy.rules.traffic.routes import GATEWAY, backends
 from gitops_policy.world import World, once
 
 _TLS = "https://gateway-api.sigs.k8s.io/guides/tls/"

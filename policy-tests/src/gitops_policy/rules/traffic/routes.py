@@ -7,20 +7,12 @@ from typing import Any
 
 from gitops_policy.fields import Path, entries, field, mapping, text
 from gitops_policy.findings import Severity
+from gitops_policy.kubernetes.gateway_routes import GATEWAY, ROUTES, backends, granted
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
 from gitops_policy.world import World, once
 
 _API = "https://gateway-api.sigs.k8s.io/reference/spec/"
-GATEWAY = "gateway.networking.k8s.io"
-ROUTES = [f"{GATEWAY}/{kind}Route" for kind in ("HTTP", "GRPC", "TCP", "TLS", "UDP")]
-
-
-def backends(route: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield each backendRef of a route with its path."""
-    for i, entry in entries(route.spec, "rules"):
-        for j, backend in entries(entry, "backendRefs"):
-            yield ("spec", "rules", i, "backendRefs", j), backend
 
 
 def _targets(route: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -96,32 +88,6 @@ def _known(namespace: str, route: Resource, world: World) -> bool:
         r.namespace == namespace
         for r in world.index.of_kind("Service", f"{GATEWAY}/ReferenceGrant", "apps/Deployment")
     )
-
-
-def granted(user: Resource, namespace: str, kind: str, name: str, world: World) -> bool:
-    """Say whether a ReferenceGrant lets `user` refer to an object of another namespace."""
-    return any(
-        _names_user(grant, user)
-        and any(
-            text(to, "kind") == kind and not text(to, "group") and text(to, "name") in ("", name)
-            for _, to in entries(grant.spec, "to")
-        )
-        for grant in world.index.of_kind(f"{GATEWAY}/ReferenceGrant")
-        if grant.namespace == namespace
-    )
-
-
-def _names_user(grant: Resource, user: Resource) -> bool:
-    wanted = (user.group, user.kind, user.namespace)
-    return any(
-        (text(source, "group"), text(source, "kind"), text(source, "namespace")) == wanted
-        for _, source in entries(grant.spec, "from")
-    )
-
-
-def listeners(gateway: Resource) -> dict[str, dict[str, Any]]:
-    """Return the listeners of a Gateway by name."""
-    return {text(item, "name"): item for _, item in entries(gateway.spec, "listeners")}
 
 
 @rule(
