@@ -6,7 +6,6 @@ After a change of the server's metrics, write the file again:
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
@@ -76,8 +75,7 @@ def exported() -> dict[str, Any]:
 
 
 def written() -> str:
-    lines = [f"  {name}: {json.dumps(entry)}\n" for name, entry in sorted(exported().items())]
-    return HEAD + "metrics:\n" + "".join(lines)
+    return HEAD + yaml.safe_dump({"metrics": exported()}, width=100, default_flow_style=None)
 
 
 def test_the_file_says_what_the_registry_of_the_server_holds() -> None:
