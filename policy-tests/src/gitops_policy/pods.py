@@ -12,6 +12,7 @@ from gitops_policy.findings import Severity
 from gitops_policy.model import Index, Problem, Resource
 
 GROUPS = ("initContainers", "containers", "ephemeralContainers")
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 class Pod:

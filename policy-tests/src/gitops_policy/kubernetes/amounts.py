@@ -45,3 +45,10 @@ def pod_amount(
             starting = max(starting, sidecars + amount)
     overhead = quantity(field(pod.spec, "overhead", resource)) or NOTHING
     return max(running + sidecars, starting) + overhead
+
+
+def is_set(container: Container, part: str, name: str) -> bool:
+    """Say whether the container or its pod sets this request or limit above 0."""
+    own = field(container.spec, "resources", part, name)
+    shared = field(container.pod.spec, "resources", part, name)
+    return (quantity(own if own is not None else shared) or 0) > 0

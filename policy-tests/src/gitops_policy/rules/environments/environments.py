@@ -12,13 +12,12 @@ from gitops_policy.kubernetes.environments import by_key, key, pairs, rehearsal
 from gitops_policy.kubernetes.scaling import SCALABLE, count, scale
 from gitops_policy.model import Problem, Resource
 from gitops_policy.notations.quantities import quantity
-from gitops_policy.pods import Container
+from gitops_policy.pods import PROBES, Container
 from gitops_policy.registry import BUILD, rule
 from gitops_policy.world import World
 
 _OVERLAYS = "https://kubernetes.io/docs/tasks/manage-kubernetes-objects/kustomization/"
 _TWELVE = "https://12factor.net/dev-prod-parity"
-_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _GUARDS = ("NetworkPolicy", "PodDisruptionBudget", "ResourceQuota", "LimitRange", "PrometheusRule")
 # Field, and the value that is strict.
 _STRICT: tuple[tuple[Path, Any], ...] = (
@@ -107,7 +106,7 @@ def production_replicas(world: World) -> Iterator[Problem]:
 def production_probes(world: World) -> Iterator[Problem]:
     """Each probe of a container is there in production too."""
     for container, other in _containers(world):
-        for name in _PROBES:
+        for name in PROBES:
             if other.spec.get(name) and not container.spec.get(name):
                 yield container.problem((name,), f"{name} is missing", "add it as before")
 

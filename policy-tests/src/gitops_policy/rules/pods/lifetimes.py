@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from gitops_policy.fields import entries, field, mapping, sequence, text
-from gitops_policy.kubernetes.request_limits import longest_request
+from gitops_policy.kubernetes.request_limits import longest_request, published
 from gitops_policy.kubernetes.scaling import count
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container, Pod
@@ -153,3 +153,28 @@ def probe_timeout_within_period(container: Container) -> Iterator[Problem]:
                 f"timeout {timeout} s, period {period} s",
                 "make the timeout the period or less",
             )
+
+
+@rule(
+    id="pre-stop-covers-deregistration",
+    title="A server waits until load balancers have let it go",
+    severity="warning",
+    rationale=(
+        "A pod that ends is taken out of the load balancers at the same time, not before: without"
+        " a pause new requests arrive at a server that is gone."
+    ),
+    references=[
+        "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-flow"
+    ],
+    kinds=CONTAINERS,
+)
+def pre_stop_covers_deregistration(container: Container, world: World) -> Iterator[Problem]:
+    """A preStop that sleeps, does so for `Config.deregistration_seconds` behind a route."""
+    pause, needed = pre_stop_seconds(container), world.config.deregistration_seconds
+    behind = container.long_running and published(container.pod, world)
+    if behind and 0 < pause < needed:
+        yield container.problem(
+            ("lifecycle", "preStop"),
+            f"it sleeps {pause:g} s, deregistration takes up to {needed}",
+            f"sleep {needed} s or more",
+        )

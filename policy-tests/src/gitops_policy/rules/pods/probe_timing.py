@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from gitops_policy.fields import mapping
 from gitops_policy.kubernetes.scaling import count
 from gitops_policy.model import Problem
-from gitops_policy.pods import Container
+from gitops_policy.pods import PROBES, Container
 from gitops_policy.registry import CONTAINERS, rule
-from gitops_policy.rules.pods.probes import PROBES
 
 _FIELDS = (
     "https://kubernetes.io/docs/tasks/configure-pod-container/"

@@ -9,13 +9,12 @@ from typing import Any
 from gitops_policy.fields import entries, field, mapping, sequence
 from gitops_policy.kubernetes.selectors import services_of
 from gitops_policy.model import Problem
-from gitops_policy.pods import Container
+from gitops_policy.pods import PROBES, Container
 from gitops_policy.registry import CONTAINERS, rule
 from gitops_policy.world import World
 
 _PROBES = "https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/"
 _HANDLERS = ("httpGet", "tcpSocket", "grpc", "exec")
-PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _POOR_PROGRAMS = frozenset({"jcmd", "ls", "ps"})
 
 

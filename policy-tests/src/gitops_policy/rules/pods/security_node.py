@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from gitops_policy.fields import Path, entries, field, text
 from gitops_policy.kubernetes.pod_standards import BASELINE, PROBE_HOSTS, contexts, revision
 from gitops_policy.model import Problem
-from gitops_policy.pods import Container, Pod
+from gitops_policy.pods import PROBES, Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
 from gitops_policy.world import World
-
-PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 @rule(

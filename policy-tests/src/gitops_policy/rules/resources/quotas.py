@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
 
 from gitops_policy.fields import entries, mapping
 from gitops_policy.kubernetes.amounts import container_amount
@@ -68,11 +67,6 @@ def gpu_quota(quota: Resource) -> Iterator[Problem]:
                 f"{name} has no effect",
                 f"write {name.replace('limits.', 'requests.', 1)}",
             )
-
-
-def container_limits(world: World, namespace: str) -> dict[str, Any] | None:
-    """Return what the LimitRanges of a namespace say of containers, joined; None without any."""
-    return container_range(world, namespace) or None
 
 
 @rule(
@@ -149,7 +143,7 @@ def limit_range_complete(limits: Resource) -> Iterator[Problem]:
 def quota_has_limits_for_all(container: Container, world: World) -> Iterator[Problem]:
     """Containers set (or get by default) each cpu and memory amount that a quota counts."""
     namespace = container.resource.namespace
-    limits = container_limits(world, namespace)
+    limits = container_range(world, namespace)
     if container.group == "ephemeralContainers":
         return
     for quota in world.index.of_kind("ResourceQuota"):

@@ -7,11 +7,11 @@ from fractions import Fraction
 
 from gitops_policy.fields import field, text
 from gitops_policy.kubernetes.amounts import container_amount
+from gitops_policy.kubernetes.demand import container_range
 from gitops_policy.model import Problem
 from gitops_policy.notations.quantities import quantity
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
-from gitops_policy.rules.resources.quotas import container_limits
 from gitops_policy.world import World
 
 _RESOURCES = "https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/"
@@ -33,7 +33,7 @@ _OWN_CLASSES = ("system-cluster-critical", "system-node-critical")
 )
 def resource_range(container: Container, world: World) -> Iterator[Problem]:
     """Each amount with a range in the setting `resource_ranges` lies in it, defaults included."""
-    limits = container_limits(world, container.resource.namespace)
+    limits = container_range(world, container.resource.namespace)
     if container.group == "ephemeralContainers":
         return
     for name, bounds in world.config.resource_ranges.items():

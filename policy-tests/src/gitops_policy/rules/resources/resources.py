@@ -6,17 +6,20 @@ from collections.abc import Iterator
 
 from gitops_policy.fields import field, mapping
 from gitops_policy.findings import Severity
+from gitops_policy.kubernetes.amounts import is_set
+from gitops_policy.kubernetes.demand import container_range
 from gitops_policy.kubernetes.gpus import uses_gpu
 from gitops_policy.model import Problem
 from gitops_policy.notations.quantities import quantity
 from gitops_policy.pods import Container
 from gitops_policy.registry import CONTAINERS, rule
-from gitops_policy.rules.resources.quotas import container_limits
 from gitops_policy.world import World
 
 _RESOURCES = "https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/"
 _DEFAULTS = "https://kubernetes.io/docs/concepts/policy/limit-range/"
+_LOCAL = _RESOURCES + "#local-ephemeral-storage"
 _QOS = "https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/"
+_SCRATCH = "ephemeral-storage"
 
 
 def missing(container: Container, world: World, part: str, name: str) -> Iterator[Problem]:
@@ -37,17 +40,10 @@ def missing(container: Container, world: World, part: str, name: str) -> Iterato
     )
 
 
-def is_set(container: Container, part: str, name: str) -> bool:
-    """Say whether the container or its pod sets this request or limit above 0."""
-    own = field(container.spec, "resources", part, name)
-    shared = field(container.pod.spec, "resources", part, name)
-    return (quantity(own if own is not None else shared) or 0) > 0
-
-
 def _filled_in(container: Container, world: World, part: str, name: str) -> str:
     if part == "requests" and is_set(container, "limits", name):
         return "the limit's"
-    item = container_limits(world, container.resource.namespace)
+    item = container_range(world, container.resource.namespace)
     keys = ("defaultRequest", "default") if part == "requests" else ("default",)
     given = any((quantity(field(item, key, name)) or 0) > 0 for key in keys)
     return "the LimitRange's default" if given else ""
@@ -222,3 +218,50 @@ def guaranteed_qos(container: Container) -> Iterator[Problem]:
             yield container.problem(
                 ("resources", "limits", name), f"has no {name} limit", "limit it to the request"
             )
+
+
+@rule(
+    id="ephemeral-storage",
+    title="Containers limit ephemeral storage",
+    severity="warning",
+    rationale="Logs and scratch files fill the node's disk, and then every pod is evicted.",
+    references=[_LOCAL],
+    kinds=CONTAINERS,
+    known_as=(
+        "kube-score:container-ephemeral-storage-request-and-limit "
+        "gatekeeper:ephemeralstoragelimit gatekeeper:k8scontainerephemeralstoragelimit"
+    ),
+)
+def ephemeral_storage(container: Container, world: World) -> Iterator[Problem]:
+    """`resources.limits.ephemeral-storage` is set, on the container or its pod."""
+    yield from missing(container, world, "limits", _SCRATCH)
+
+
+@rule(
+    id="ephemeral-storage-request",
+    title="Containers request ephemeral storage",
+    severity="warning",
+    rationale="Without a request the scheduler sends pods to a node whose disk is full.",
+    references=[_LOCAL],
+    kinds=CONTAINERS,
+    known_as="kube-score:container-ephemeral-storage-request-and-limit",
+)
+def ephemeral_storage_request(container: Container, world: World) -> Iterator[Problem]:
+    """`resources.requests.ephemeral-storage` is set, on the container or its pod."""
+    yield from missing(container, world, "requests", _SCRATCH)
+
+
+@rule(
+    id="ephemeral-storage-request-equals-limit",
+    title="Ephemeral storage requests equal their limits",
+    severity="info",
+    rationale="What is used above the request was promised to nobody: the node evicts for it.",
+    references=[_LOCAL],
+    kinds=CONTAINERS,
+    known_as="kube-score:container-ephemeral-storage-request-equals-limit",
+    default=False,
+)
+def ephemeral_storage_request_equals_limit(container: Container) -> Iterator[Problem]:
+    """Where both are set they are equal."""
+    if field(container.spec, "resources", "limits", _SCRATCH) is not None:
+        yield from unequal(container, _SCRATCH)

@@ -6,66 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gitops_policy.fields import entries, field
+from gitops_policy.kubernetes.amounts import is_set
 from gitops_policy.model import Problem
 from gitops_policy.notations.quantities import quantity
 from gitops_policy.pods import Container, Pod
-from gitops_policy.registry import CONTAINERS, PODS, rule
-from gitops_policy.rules.resources.resources import is_set, missing, unequal
-from gitops_policy.world import World
+from gitops_policy.registry import PODS, rule
 
-_LOCAL = (
-    "https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/"
-    "#local-ephemeral-storage"
-)
 _EMPTY_DIR = "https://kubernetes.io/docs/concepts/storage/volumes/#emptydir"
 _NAME = "ephemeral-storage"
-
-
-@rule(
-    id="ephemeral-storage",
-    title="Containers limit ephemeral storage",
-    severity="warning",
-    rationale="Logs and scratch files fill the node's disk, and then every pod is evicted.",
-    references=[_LOCAL],
-    kinds=CONTAINERS,
-    known_as=(
-        "kube-score:container-ephemeral-storage-request-and-limit "
-        "gatekeeper:ephemeralstoragelimit gatekeeper:k8scontainerephemeralstoragelimit"
-    ),
-)
-def ephemeral_storage(container: Container, world: World) -> Iterator[Problem]:
-    """`resources.limits.ephemeral-storage` is set, on the container or its pod."""
-    yield from missing(container, world, "limits", _NAME)
-
-
-@rule(
-    id="ephemeral-storage-request",
-    title="Containers request ephemeral storage",
-    severity="warning",
-    rationale="Without a request the scheduler sends pods to a node whose disk is full.",
-    references=[_LOCAL],
-    kinds=CONTAINERS,
-    known_as="kube-score:container-ephemeral-storage-request-and-limit",
-)
-def ephemeral_storage_request(container: Container, world: World) -> Iterator[Problem]:
-    """`resources.requests.ephemeral-storage` is set, on the container or its pod."""
-    yield from missing(container, world, "requests", _NAME)
-
-
-@rule(
-    id="ephemeral-storage-request-equals-limit",
-    title="Ephemeral storage requests equal their limits",
-    severity="info",
-    rationale="What is used above the request was promised to nobody: the node evicts for it.",
-    references=[_LOCAL],
-    kinds=CONTAINERS,
-    known_as="kube-score:container-ephemeral-storage-request-equals-limit",
-    default=False,
-)
-def ephemeral_storage_request_equals_limit(container: Container) -> Iterator[Problem]:
-    """Where both are set they are equal."""
-    if field(container.spec, "resources", "limits", _NAME) is not None:
-        yield from unequal(container, _NAME)
 
 
 @rule(
