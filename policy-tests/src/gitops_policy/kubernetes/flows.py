@@ -8,25 +8,31 @@ its ports) counts in favour of the connection, so that only certain refusals are
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from gitops_policy.fields import entries, mapping, sequence, text
-from gitops_policy.kubernetes.selectors import Selecting, matches
+from gitops_policy.kubernetes.network_policies import (
+    DIRECTIONS,
+    Network,
+    inside,
+    networks,
+    policies_in,
+    policies_on,
+    types,
+)
+from gitops_policy.kubernetes.selectors import matches
 from gitops_policy.model import Resource
 from gitops_policy.pods import Pod
-from gitops_policy.world import World, once
+from gitops_policy.world import World
 
-POLICY = "networking.k8s.io/NetworkPolicy"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
-DIRECTIONS = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
 _PRIVATE = tuple(
     ip_network(net)
     for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fd00::/8")
 )
-Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,33 +152,6 @@ def namespace_labels(namespace: str, world: World) -> Labels:
     return Labels({**found.labels, **own}) if found else Labels(own, complete=False)
 
 
-def types(policy: Resource) -> set[str]:
-    """Return the directions that a policy isolates, with the API's default."""
-    given = sequence(policy.spec, "policyTypes")
-    if given:
-        return {str(item) for item in given}
-    return {"Ingress"} | ({"Egress"} if sequence(policy.spec, "egress") else set())
-
-
-@once
-def _policies(world: World) -> tuple[Selecting, dict[str, list[Resource]]]:
-    found = world.index.of_kind(POLICY)
-    spaces: dict[str, list[Resource]] = {}
-    for policy in found:
-        spaces.setdefault(policy.namespace, []).append(policy)
-    return Selecting(found, lambda policy: mapping(policy.spec, "podSelector")), spaces
-
-
-def policies_of(pod: Pod, world: World) -> Iterator[Resource]:
-    """Yield the NetworkPolicies that select a pod."""
-    return _policies(world)[0].of(pod.resource.namespace, pod.labels)
-
-
-def policies_in(namespace: str, world: World) -> list[Resource]:
-    """Return the NetworkPolicies of a namespace."""
-    return _policies(world)[1].get(namespace, [])
-
-
 def blocked(
     world: World, source: End, destination: End, port: int | None, protocol: str = "TCP"
 ) -> tuple[str, ...]:
@@ -192,12 +171,11 @@ def blocked(
 
 def _concerning(subject: End, world: World) -> Iterable[Resource]:
     """Return the policies that select an end, or may."""
-    selecting, spaces = _policies(world)
     if subject.namespace is None:
         return ()
     if subject.labels.complete:
-        return selecting.of(subject.namespace, subject.labels.known)
-    return spaces.get(subject.namespace, ())
+        return policies_on(subject.namespace, subject.labels.known, world)
+    return policies_in(subject.namespace, world)
 
 
 def blocked_from_all(
@@ -254,25 +232,6 @@ def _is_peer(peer: object, namespace: str, other: End) -> bool:
     elif other.namespace != namespace:
         return False
     return other.labels.accepted(mapping(wanted, "podSelector")) is not False
-
-
-def networks(block: object) -> tuple[Network | None, list[Network]]:
-    """Return the network of an ipBlock, None where it is none, and its exceptions."""
-    excepted = (network(item) for item in sequence(block, "except"))
-    return network(text(block, "cidr")), [net for net in excepted if net]
-
-
-def network(value: object) -> Network | None:
-    """Read a CIDR; None where it is none."""
-    try:
-        return ip_network(value, strict=False) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-def inside(net: Network, other: Network) -> bool:
-    """Say whether a network lies within another."""
-    return net.network_address in other and net.prefixlen >= other.prefixlen
 
 
 def _in_block(block: object, other: End) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gitops_policy.fields import mapping, sequence
 from gitops_policy.findings import Severity
-from gitops_policy.kubernetes.flows import DIRECTIONS, policies_in, policies_of, types
+from gitops_policy.kubernetes.network_policies import DIRECTIONS, policies_in, policies_of, types
 from gitops_policy.kubernetes.selectors import pods_in
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
@@ -25,6 +25,7 @@ _DOCS = "https://kubernetes.io/docs/concepts/services-networking/network-policie
     references=[_DOCS + "#default-policies"],
     kinds=["Namespace"],
     known_as=["nsa"],
+    needs_whole=True,
 )
 def network_default_deny(namespace: Resource, world: World) -> Iterator[Problem]:
     """A policy selects every pod of the namespace, isolates both directions, allows nothing."""
@@ -83,6 +84,7 @@ def namespace_has_network_policy(namespace: Resource, world: World) -> Iterator[
         "kyverno:require-netpol",
         "nsa",
     ],
+    needs_whole=True,
 )
 def pod_has_network_policy(pod: Pod, world: World) -> Iterator[Problem]:
     """Some policy of the pod's namespace selects it."""

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitops_policy.fields import Path, entries, field, mapping, sequence, text
-from gitops_policy.kubernetes.flows import POLICY, inside, network
+from gitops_policy.kubernetes.network_policies import POLICY, inside, network, openings, peers
 from gitops_policy.kubernetes.selectors import selected
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import rule
-from gitops_policy.rules.network.policies import openings, peers
 from gitops_policy.world import World, once
 
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"

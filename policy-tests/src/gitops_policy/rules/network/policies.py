@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any
 
-from gitops_policy.fields import Path, entries, mapping, sequence, text
+from gitops_policy.fields import entries, mapping, sequence, text
 from gitops_policy.findings import Severity
-from gitops_policy.kubernetes.flows import (
-    DIRECTIONS,
-    NAMESPACE_NAME,
+from gitops_policy.kubernetes.flows import NAMESPACE_NAME, namespace_labels
+from gitops_policy.kubernetes.network_policies import (
     POLICY,
     Network,
     inside,
-    namespace_labels,
     networks,
-    types,
+    openings,
+    peers,
 )
 from gitops_policy.kubernetes.selectors import pods_in, selects
 from gitops_policy.model import Problem, Resource
@@ -25,21 +23,6 @@ from gitops_policy.world import World
 
 _DOCS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"
 _EVERYWHERE = ((IPv4Network, IPv4Network("0.0.0.0/0")), (IPv6Network, IPv6Network("::/0")))
-
-
-def openings(policy: Resource) -> Iterator[tuple[Path, dict[str, Any], str]]:
-    """Yield each rule with its path and the name of its peer list."""
-    for direction, (name, listed) in DIRECTIONS.items():
-        if direction in types(policy):
-            for i, item in entries(policy.spec, name):
-                yield ("spec", name, i), item, listed
-
-
-def peers(policy: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield each peer of each rule with its path."""
-    for path, item, name in openings(policy):
-        for i, peer in entries(item, name):
-            yield (*path, name, i), peer
 
 
 @rule(
@@ -54,6 +37,7 @@ def peers(policy: Resource) -> Iterator[tuple[Path, dict[str, Any]]]:
         "kube-score:networkpolicy-targets-pod",
         "kubescape:C-0299",
     ],
+    needs_whole=True,
 )
 def network_policy_selects_pods(policy: Resource, world: World) -> Iterator[Problem]:
     """A podSelector that is not empty matches a pod template of the namespace."""
@@ -79,6 +63,7 @@ def _finds(world: World, namespace: str, selector: object) -> bool:
     references=[_DOCS + "#behavior-of-to-and-from-selectors"],
     kinds=[POLICY],
     known_as=["kube-linter:dangling-networkpolicypeer-podselector"],
+    needs_whole=True,
 )
 def network_policy_peer_selects_pods(policy: Resource, world: World) -> Iterator[Problem]:
     """Each podSelector matches a pod of the namespaces it means, as far as the build holds them."""

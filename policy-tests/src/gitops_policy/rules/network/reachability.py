@@ -15,17 +15,10 @@ from gitops_policy.kubernetes.endpoints import (
     dns_servers,
     gateway_ends,
 )
-from gitops_policy.kubernetes.flows import (
-    End,
-    blocked,
-    blocked_from_all,
-    outside,
-    pod_end,
-    policies_of,
-    types,
-)
+from gitops_policy.kubernetes.flows import End, blocked, blocked_from_all, outside, pod_end
 from gitops_policy.kubernetes.gateway_routes import ROUTES, backends
 from gitops_policy.kubernetes.ingresses import INGRESS, service_backends
+from gitops_policy.kubernetes.network_policies import policies_of, types
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
