@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from gitops_policy.config import Config
 from gitops_policy.exemptions import Exemption, apply_exemptions
-from gitops_policy.findings import Finding, Report, ResourceId, RuleError
+from gitops_policy.findings import Finding, Report, ResourceId, RuleError, Severity
 from gitops_policy.model import Document, Problem, Resource
 from gitops_policy.pods import Container, Pod
 from gitops_policy.reading.build import Build
@@ -160,12 +160,16 @@ def _resource(subject: object) -> Resource | None:
 
 def _finding(rule: Rule, problem: Problem, world: World) -> Finding:
     resource = problem.resource
+    severity = rule.severity if problem.severity is None else problem.severity
+    message = problem.message
+    if rule.needs_whole and world.build.partial and not problem.certain:
+        severity, message = min(severity, Severity.warning), f"{message} (in the linted files)"
     return Finding(
         rule=rule.id,
-        severity=rule.severity if problem.severity is None else problem.severity,
+        severity=severity,
         resource=resource.id if resource else None,
         pointer=problem.pointer,
-        message=problem.message,
+        message=message,
         fix=problem.fix,
         origin=problem.origin or origin_of(world.build, resource, problem.path),
         container=problem.container,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +27,8 @@ class Document:
 class Problem:
     """What a rule yields: the place in an object, what is wrong there and what to do.
 
-    `severity` overrides the rule's own, `origin` is set where a file is to blame directly.
+    `severity` overrides the rule's own, `origin` is set where a file is to blame directly;
+    `certain`: it stands whatever else is applied beside the build.
     """
 
     resource: Resource | None
@@ -37,6 +38,11 @@ class Problem:
     severity: Severity | None = None
     origin: Origin | None = None
     container: str = ""
+    certain: bool = False
+
+    def regardless(self) -> Problem:
+        """Return the problem as one that no object outside of the build can heal."""
+        return replace(self, certain=True)
 
     @property
     def pointer(self) -> str:
@@ -129,9 +135,31 @@ class Index:
         """Return the objects of these kinds in one namespace (empty for cluster-scoped kinds)."""
         return [r for name in group_kinds for r in self._by_place.get((name, namespace), ())]
 
-    def get(self, group_kind: str, namespace: str, name: str) -> Resource | None:
-        """Return the object with this kind, namespace (empty if cluster-scoped) and name."""
-        return self._by_name.get((group_kind, namespace, name))
+    def get(
+        self, group_kind: str, namespace: str, name: str, *, near: Resource | None = None
+    ) -> Resource | None:
+        """Return the object with this kind, namespace (empty if cluster-scoped) and name.
+
+        Of several the first, or the one in the file of `near`.
+        """
+        found = self._by_name.get((group_kind, namespace, name))
+        if found is None or near is None or _file(found) == _file(near):
+            return found
+        others = self._again.get((group_kind, namespace, name), ())
+        return next((other for other in others if _file(other) == _file(near)), found)
+
+    @cached_property
+    def _again(self) -> dict[tuple[str, str, str], list[Resource]]:
+        found: dict[tuple[str, str, str], list[Resource]] = {}
+        for resource in self.resources:
+            key = (resource.group_kind, resource.namespace, resource.name)
+            if self._by_name[key] is not resource:
+                found.setdefault(key, []).append(resource)
+        return found
+
+
+def _file(resource: Resource) -> str | None:
+    return resource.origin.file if resource.origin else None
 
 
 def _objects(content: object) -> Iterator[Manifest]:

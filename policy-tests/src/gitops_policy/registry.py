@@ -53,6 +53,7 @@ class Rule:
     module: str = ""
     doc: str = ""
     by_name_only: bool = False
+    needs_whole: bool = False
 
     @property
     def concern(self) -> str:
@@ -68,7 +69,7 @@ class Rule:
             for problem in self.check(subject, world):
                 yield replace(problem, severity=severity)
 
-        return replace(self, severity=severity, check=check)
+        return replace(self, severity=severity, check=check, needs_whole=False)
 
 
 # Imported here so that the function `gitops_policy.rules` is bound after the package of that name.
@@ -87,6 +88,7 @@ def rule(
     known_as: str | Iterable[str] = "",
     default: bool = True,
     by_name_only: bool = False,
+    needs_whole: bool = False,
 ) -> Callable[[Check], Check]:
     """Register the decorated generator function as a rule.
 
@@ -95,6 +97,8 @@ def rule(
     `known_as` holds names in other tools, `tool:name`, separated by spaces. `default=False`
     leaves the rule out unless the profile is `strict` or a setting names it; `by_name_only`
     leaves it out of `strict` too, such as one of two rules that contradict each other.
+    `needs_whole`: it misses something that may stand in a file that was not linted; over plain
+    files its findings are warnings at most, and say so.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", id) or len(id) > 50:
         raise ValueError(f"rule id {id!r} must be kebab-case, at most 50 characters")
@@ -112,6 +116,7 @@ def rule(
             known_as=tuple(known_as.split() if isinstance(known_as, str) else known_as),
             default=default and not by_name_only,
             by_name_only=by_name_only,
+            needs_whole=needs_whole,
             check=check if _takes_world(check) else _without_world(check),
             module=check.__module__,
             doc=(check.__doc__ or "").strip(),

@@ -85,6 +85,27 @@ class World:
         return find_exemptions(self.index, self.config.exemptions or beside)
 
     @cached_property
+    def _identities(self) -> dict[str, set[tuple[str, str, str]]]:
+        found: dict[str, set[tuple[str, str, str]]] = {}
+        for resource in self.index.resources:
+            if file := _file(resource):
+                identity = (resource.group_kind, resource.namespace, resource.name)
+                found.setdefault(file, set()).add(identity)
+        return found
+
+    def apart(self, first: Resource, second: Resource) -> bool:
+        """Say whether two objects of a folder of plain manifests need not be applied together.
+
+        Files of different folders, and alternatives: files that define the same object.
+        """
+        one, other = _file(first), _file(second)
+        if not self.build.gathered or not one or not other or one == other:
+            return False
+        if Path(one).parent != Path(other).parent:
+            return True
+        return not self._identities[one].isdisjoint(self._identities[other])
+
+    @cached_property
     def _carried(self) -> dict[Resource, list[Pod]]:
         found = {resource: pods(resource) for resource in self.index.resources}
         return {resource: templates for resource, templates in found.items() if templates}
@@ -109,6 +130,10 @@ class World:
         if carrier is None:
             return []
         return self._carried[carrier] if carrier in self._carried else pods(carrier)
+
+
+def _file(resource: Resource) -> str | None:
+    return resource.origin.file if resource.origin and resource.origin.line else None
 
 
 def once(question: Callable[[World], Answer]) -> Callable[[World], Answer]:

@@ -33,6 +33,8 @@ class Build:
 
     `path` is the kustomization's folder, None for plain manifests; `namespace` stands in for a
     missing `metadata.namespace`. `foreign` are files of a linted folder that hold no objects.
+    `partial`: plain files, beside which others may be applied; `gathered`: found in a folder, so
+    that nobody said they are applied together.
     """
 
     documents: tuple[Document, ...]
@@ -41,6 +43,8 @@ class Build:
     tree: Tree = field(default_factory=Tree)
     namespace: str = "default"
     foreign: tuple[str, ...] = ()
+    partial: bool = False
+    gathered: bool = False
 
     @cached_property
     def declared(self) -> dict[tuple[str, str, str], list[Source]]:
@@ -148,7 +152,7 @@ def build_files(paths: Iterable[Path], name: str = "") -> Build:
     Raises ManifestError for anything that is not a Kubernetes object.
     """
     sources = [source for path in paths for source in read_file(path, shown(path))]
-    return build_sources(sources, name)
+    return replace(build_sources(sources, name), partial=True)
 
 
 def build_folder(files: Iterable[Path], name: str = "") -> tuple[Build, list[ManifestError]]:
@@ -175,7 +179,8 @@ def build_folder(files: Iterable[Path], name: str = "") -> tuple[Build, list[Man
                 kept += build_sources(sources, name).tree.sources
         except ManifestError as error:
             failures.append(error)
-    return replace(build_sources(kept, name), foreign=tuple(foreign)), failures
+    build = build_sources(kept, name)
+    return replace(build, foreign=tuple(foreign), partial=True, gathered=True), failures
 
 
 def _is_ledger(content: object) -> bool:

@@ -236,6 +236,7 @@ def _subjects(binding: Resource, names: tuple[str, ...]) -> Iterator[Problem]:
     references=[_ROLES],
     kinds=BINDINGS,
     known_as="polaris:rolebindingClusterAdminRole polaris:rolebindingRolePodExecAttach",
+    needs_whole=True,
 )
 def role_binding_resolves(binding: Resource, world: World) -> Iterator[Problem]:
     """A namespaced Role and the ServiceAccounts of the own namespace are in the build."""

@@ -33,6 +33,7 @@ _ROLLOUT = ["argoproj.io/Rollout"]
     rationale="A Rollout that names a missing template is InvalidSpec: the release never starts.",
     references=[_DOCS],
     kinds=_ROLLOUT,
+    needs_whole=True,
 )
 def analysis_template_exists(rollout: Resource, world: World) -> Iterator[Problem]:
     """Names resolve in the Rollout's namespace, or cluster-wide with clusterScope; nested too."""

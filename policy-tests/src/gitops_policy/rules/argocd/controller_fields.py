@@ -98,8 +98,9 @@ def secret_has_one_maker(resource: Resource, world: World) -> Iterator[Problem]:
     """
     for namespace, name, _ in made_by(resource):
         sources = secret_sources(world).get((namespace, name), [])
-        others = [other for other in sources if other is not resource]
-        first = sources and sources[0] is resource
+        beside = [other for other in sources if not world.apart(other, resource)]
+        others = [other for other in beside if other is not resource]
+        first = beside and beside[0] is resource
         if not others or first or _merges(resource) or all(map(_merges, others)):
             continue
         yield resource.problem(

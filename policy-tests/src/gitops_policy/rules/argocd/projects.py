@@ -52,6 +52,7 @@ def no_default_project(application: Resource) -> Iterator[Problem]:
     rationale="An Application of a missing project is never synced.",
     references=[_DOCS],
     kinds=APPLICATIONS,
+    needs_whole=True,
 )
 @also_of_sets
 def project_exists(application: Resource, world: World) -> Iterator[Problem]:

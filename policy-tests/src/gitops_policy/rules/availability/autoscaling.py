@@ -100,6 +100,7 @@ def hpa_maximum_above_minimum(autoscaler: Resource) -> Iterator[Problem]:
         "gatekeeper:horizontalpodautoscaler",
         "gatekeeper:k8shorizontalpodautoscaler",
     ],
+    needs_whole=True,
 )
 def hpa_target_exists(autoscaler: Resource, world: World) -> Iterator[Problem]:
     """scaleTargetRef names a workload of the same namespace with the right apiVersion."""
@@ -117,7 +118,7 @@ def hpa_target_exists(autoscaler: Resource, world: World) -> Iterator[Problem]:
             ("spec", "scaleTargetRef", "apiVersion"),
             f"apiVersion is {version}, the workload's is {found.api_version}",
             f"write {found.api_version}",
-        )
+        ).regardless()
 
 
 @rule(
@@ -210,7 +211,8 @@ def one_hpa_per_target(autoscaler: Resource, world: World) -> Iterator[Problem]:
             for other in world.index.of_kind(HPA, SCALED_OBJECT)
             if (other.namespace, target(other)) == (autoscaler.namespace, (kind, name))
         ]
-    if others[0] is not autoscaler:
+    others = [other for other in others if not world.apart(other, autoscaler)]
+    if others and others[0] is not autoscaler:
         yield autoscaler.problem(
             ("spec", "scaleTargetRef"),
             f"{others[0].kind} {others[0].name!r} scales the same workload",

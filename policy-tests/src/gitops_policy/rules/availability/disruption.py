@@ -27,6 +27,7 @@ _NEVER = {"minAvailable": ("100%",), "maxUnavailable": (0, "0", "0%")}
     rationale="A budget without pods protects nothing.",
     references=[_DOCS],
     kinds=[PDB],
+    needs_whole=True,
 )
 def pdb_selects_workload(budget: Resource, world: World) -> Iterator[Problem]:
     """The selector is set, and matches a pod template of the budget's namespace."""
@@ -51,6 +52,7 @@ def pdb_selects_workload(budget: Resource, world: World) -> Iterator[Problem]:
         "polaris:missingPodDisruptionBudget",
         "kyverno:require-pdb",
     ],
+    needs_whole=True,
 )
 def workload_has_pdb(workload: Resource, world: World) -> Iterator[Problem]:
     """Some budget of the namespace selects the pods of a workload with several replicas.
@@ -83,7 +85,7 @@ def workload_has_pdb(workload: Resource, world: World) -> Iterator[Problem]:
 )
 def one_pdb_per_pod(pod: Pod, world: World) -> Iterator[Problem]:
     """No two budgets of the namespace select the same pod."""
-    found = budgets_of(pod, world)
+    found = [b for b in budgets_of(pod, world) if not world.apart(b, pod.resource)]
     if len(found) > 1:
         names = ", ".join(repr(budget.name) for budget in found)
         yield found[1].problem(

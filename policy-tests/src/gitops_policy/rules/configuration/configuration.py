@@ -30,7 +30,7 @@ def _missing_keys(pod: Pod, reference: Reference, keys: Keys) -> Iterator[Proble
                 path,
                 f"{reference.kind} {reference.name!r} has no key {key!r}",
                 f"it has {', '.join(sorted(keys)) or 'none'}",
-            )
+            ).regardless()
 
 
 @rule(
@@ -41,6 +41,7 @@ def _missing_keys(pod: Pod, reference: Reference, keys: Keys) -> Iterator[Proble
     references=[_CONFIG_MAPS],
     kinds=PODS,
     known_as=["kube-linter:env-value-from"],
+    needs_whole=True,
 )
 def config_map_exists(pod: Pod, world: World) -> Iterator[Problem]:
     """env, envFrom, volumes and projections resolve in the namespace, unless optional."""
@@ -66,6 +67,7 @@ def config_map_exists(pod: Pod, world: World) -> Iterator[Problem]:
     references=[_SECRETS, "https://external-secrets.io/latest/api/externalsecret/"],
     kinds=PODS,
     known_as=["kube-linter:env-value-from"],
+    needs_whole=True,
 )
 def secret_exists(pod: Pod, world: World) -> Iterator[Problem]:
     """A Secret, ExternalSecret, Certificate, SealedSecret or database makes it, unless optional."""
@@ -91,6 +93,7 @@ def secret_exists(pod: Pod, world: World) -> Iterator[Problem]:
     rationale="A SecurityPolicy without its credentials answers 500, or is not programmed at all.",
     references=["https://gateway.envoyproxy.io/docs/tasks/security/apikey-auth/"],
     kinds=["gateway.envoyproxy.io/SecurityPolicy"],
+    needs_whole=True,
 )
 def policy_secret_exists(policy: Resource, world: World) -> Iterator[Problem]:
     """The credentialRefs of API keys and the users Secret of basic auth resolve."""
@@ -137,6 +140,7 @@ def generated_name_resolved(pod: Pod, world: World) -> Iterator[Problem]:
     references=["https://kubernetes.io/docs/concepts/security/service-accounts/"],
     kinds=PODS,
     known_as=["kube-linter:non-existent-service-account", "kubescape:C-0307"],
+    needs_whole=True,
 )
 def service_account_exists(pod: Pod, world: World) -> Iterator[Problem]:
     """serviceAccountName is `default`, absent, or a ServiceAccount of the namespace."""
@@ -158,10 +162,18 @@ def service_account_exists(pod: Pod, world: World) -> Iterator[Problem]:
     rationale="A pod with a missing claim stays Pending.",
     references=["https://kubernetes.io/docs/concepts/storage/persistent-volumes/"],
     kinds=PODS,
+    needs_whole=True,
 )
 def volume_claim_exists(pod: Pod, world: World) -> Iterator[Problem]:
-    """Each claimName is a PersistentVolumeClaim of the namespace."""
+    """Each claimName is a PersistentVolumeClaim of the namespace.
+
+    A StatefulSet's claim template takes the place of a volume of its name.
+    """
+    templates = entries(pod.resource.spec, "volumeClaimTemplates")
+    claimed = {text(template, "metadata", "name") for _, template in templates}
     for i, volume in pod.volumes:
+        if text(volume, "name") in claimed and pod.resource.group_kind == "apps/StatefulSet":
+            continue
         name = text(volume, "persistentVolumeClaim", "claimName")
         claim = world.index.get("PersistentVolumeClaim", pod.resource.namespace, name)
         if name and claim is None:

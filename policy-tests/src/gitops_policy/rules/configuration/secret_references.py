@@ -47,6 +47,7 @@ _PLACES: dict[str, tuple[Path, ...]] = {
     rationale="A scaler, monitor or issuer without its login fails quietly, in its own status.",
     references=["https://kubernetes.io/docs/concepts/configuration/secret/"],
     kinds=list(_PLACES),
+    needs_whole=True,
 )
 def secret_reference_exists(resource: Resource, world: World) -> Iterator[Problem]:
     """Names and keys of KEDA, monitors and Issuers resolve in their namespace.
@@ -67,7 +68,9 @@ def secret_reference_exists(resource: Resource, world: World) -> Iterator[Proble
                 yield resource.problem(("spec", *path), message, "add an ExternalSecret")
             elif key and keys is not None and key not in keys:
                 message = f"Secret {name!r} has no key {key!r}"
-                yield resource.problem(("spec", *path, "key"), message, "correct the key")
+                yield resource.problem(
+                    ("spec", *path, "key"), message, "correct the key"
+                ).regardless()
 
 
 def _expand(

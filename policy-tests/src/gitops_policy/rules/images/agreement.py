@@ -36,7 +36,8 @@ def image_versions_agree(world: World) -> Iterator[Problem]:
         place = (container.resource.namespace, image.repository)
         other = first.setdefault(place, container) if image.path else container
         known = image_name(text(other.spec, "image"))
-        if (known.digest, known.tag) == (image.digest, image.tag):
+        apart = world.apart(other.resource, container.resource)
+        if apart or (known.digest, known.tag) == (image.digest, image.tag):
             continue
         same = bool(image.digest) and known.digest == image.digest
         if not same:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gitops_policy.findings import Origin
+from gitops_policy.findings import Origin, Severity
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import BUILD, EVERY, rule
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 _OBJECTS = "https://kubernetes.io/docs/concepts/overview/working-with-objects/"
 
@@ -76,15 +76,42 @@ def object_identity(world: World) -> Iterator[Problem]:
     kinds=EVERY,
 )
 def duplicate_object(resource: Resource, world: World) -> Iterator[Problem]:
-    """Group, kind, namespace and name are unique; folders of plain manifests are apart."""
+    """Group, kind, namespace and name are unique; folders of plain manifests are apart.
+
+    Two files of a folder that share objects may be alternatives: one warning for the pair.
+    """
     first = world.index.get(resource.group_kind, resource.namespace, resource.name)
-    if first is None or first is resource or not resource.name or _apart(first, resource):
+    if first is None or first is resource or not resource.name:
         return
     place = f" at {first.origin}" if first.origin and first.origin.line else " in this render"
-    yield resource.problem(("metadata", "name"), f"{resource.id} also stands{place}", "remove one")
+    message = f"{resource.id} also stands{place}"
+    if not world.apart(first, resource):
+        yield resource.problem(("metadata", "name"), message, "remove one")
+        return
+    shared = _shared(world).get(_files(first, resource), [])
+    if shared and shared[0] is resource:
+        more = f", and {len(shared) - 1} more of this file in that one" if shared[1:] else ""
+        yield resource.problem(
+            ("metadata", "name"),
+            message + more,
+            "remove one; lint files that are alternatives one by one",
+            severity=Severity.warning,
+        )
 
 
-def _apart(first: Resource, second: Resource) -> bool:
-    """Say whether two files stand in different folders, which are applied one by one."""
-    files = [r.origin.file for r in (first, second) if r.origin and r.origin.line and r.origin.file]
-    return len({Path(file).parent for file in files}) == 2
+@once
+def _shared(world: World) -> dict[tuple[str, ...], list[Resource]]:
+    """Return what stands in two files of one folder, by the files."""
+    found: dict[tuple[str, ...], list[Resource]] = {}
+    for resource in world.index.resources:
+        first = world.index.get(resource.group_kind, resource.namespace, resource.name)
+        if first is None or first is resource or not resource.name:
+            continue
+        files = _files(first, resource)
+        if len({Path(file).parent for file in files}) == 1:
+            found.setdefault(files, []).append(resource)
+    return found
+
+
+def _files(*resources: Resource) -> tuple[str, ...]:
+    return tuple(r.origin.file or "" if r.origin else "" for r in resources)

@@ -143,6 +143,7 @@ def _same(source: str, target: str) -> bool:
     rationale="A recovery from another store or server name finds no backup, or an old one.",
     references=["https://cloudnative-pg.io/plugin-barman-cloud/docs/usage/"],
     kinds=["postgresql.cnpg.io/Cluster"],
+    needs_whole=True,
 )
 def recovery_source_exists(cluster: Resource, world: World) -> Iterator[Problem]:
     """bootstrap.recovery.source is an external cluster, and its ObjectStore exists."""
@@ -157,7 +158,7 @@ def recovery_source_exists(cluster: Resource, world: World) -> Iterator[Problem]
             ("spec", "bootstrap", "recovery", "source"),
             f"there is no external cluster {source!r}",
             "add it to externalClusters",
-        )
+        ).regardless()
     for i, item in found:
         store = text(item, "plugin", "parameters", "barmanObjectName")
         made = world.index.get("barmancloud.cnpg.io/ObjectStore", cluster.namespace, store)

@@ -185,6 +185,7 @@ def database_backed_up(cluster: Resource, world: World) -> Iterator[Problem]:
     rationale="A backup of a misspelled cluster fails every night, and nobody looks.",
     references=[_DOCS + "backup/#scheduled-backups"],
     kinds=[_SCHEDULED],
+    needs_whole=True,
 )
 def scheduled_backup_cluster_exists(backup: Resource, world: World) -> Iterator[Problem]:
     """spec.cluster.name is a Cluster of the namespace, with what its method needs."""
@@ -203,7 +204,7 @@ def scheduled_backup_cluster_exists(backup: Resource, world: World) -> Iterator[
             ("spec", "method"),
             f"Cluster {name!r} has no {method}",
             "use the method that the Cluster has set up",
-        )
+        ).regardless()
 
 
 @rule(
@@ -252,6 +253,7 @@ def database_monitored(cluster: Resource, world: World) -> Iterator[Problem]:
     rationale="A Cluster with a missing Secret is never created, or never backed up.",
     references=[_DOCS + "bootstrap/", _DOCS + "declarative_role_management/"],
     kinds=[_CLUSTER, "barmancloud.cnpg.io/ObjectStore"],
+    needs_whole=True,
 )
 def database_secret_exists(resource: Resource, world: World) -> Iterator[Problem]:
     """Secrets of bootstrap, superuser, roles, certificates, backups and other clusters."""
@@ -265,7 +267,9 @@ def database_secret_exists(resource: Resource, world: World) -> Iterator[Problem
             continue
         keys = made[place]
         if key and keys is not None and key not in keys:
-            yield resource.problem(("spec", *path), f"Secret {name!r} has no key {key!r}", "add it")
+            yield resource.problem(
+                ("spec", *path), f"Secret {name!r} has no key {key!r}", "add it"
+            ).regardless()
 
 
 def _secrets(value: object, path: Path = ()) -> Iterator[tuple[Path, str, str]]:

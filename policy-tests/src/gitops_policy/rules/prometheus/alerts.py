@@ -256,6 +256,8 @@ def alert_unique(world: World) -> Iterator[Problem]:
     for found in seen.values():
         for resource, item in found[1:]:
             other = found[0][0]
+            if world.apart(other, resource):
+                continue
             yield resource.problem(
                 (*item.path, "alert"),
                 f"{item.alert} with these labels is defined in {other.name} as well",

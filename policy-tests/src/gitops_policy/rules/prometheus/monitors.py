@@ -40,6 +40,7 @@ _POLICIES = "https://kubernetes.io/docs/concepts/services-networking/network-pol
     references=[_DOCS],
     kinds=MONITORS,
     known_as=["kube-linter:dangling-servicemonitor"],
+    needs_whole=True,
 )
 def monitor_selects_something(monitor: Resource, world: World) -> Iterator[Problem]:
     """Services (by their own labels) or pods match, in the namespaces it may look at."""
@@ -152,6 +153,8 @@ def monitors_do_not_overlap(monitor: Resource, world: World) -> Iterator[Problem
     others = {first[target].name: target for target in sorted(mine) if first[target] is not monitor}
     for target in others.values():
         other = first[target]
+        if world.apart(other, monitor):
+            continue
         yield monitor.problem(
             mine[target],
             f"{other.kind} {other.name} scrapes the same port",

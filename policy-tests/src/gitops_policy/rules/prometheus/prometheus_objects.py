@@ -55,6 +55,7 @@ def _unselected(resource: Resource, field: str, world: World) -> Iterator[Proble
     rationale="Rules that no Prometheus selects are accepted by the cluster and never evaluated.",
     references=[_DOCS, _TROUBLE],
     kinds=[_RULES],
+    needs_whole=True,
 )
 def prometheus_selects_rules(resource: Resource, world: World) -> Iterator[Problem]:
     """ruleSelector and ruleNamespaceSelector of one Prometheus of the build accept the rules."""
@@ -68,6 +69,7 @@ def prometheus_selects_rules(resource: Resource, world: World) -> Iterator[Probl
     rationale="The cluster accepts a monitor that no Prometheus selects; nothing is scraped.",
     references=[_DOCS, _TROUBLE],
     kinds=MONITORS,
+    needs_whole=True,
 )
 def prometheus_selects_monitors(resource: Resource, world: World) -> Iterator[Problem]:
     """The selectors for monitors of one Prometheus of the build accept it."""

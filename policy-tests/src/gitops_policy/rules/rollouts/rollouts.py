@@ -46,6 +46,7 @@ def rollout_valid(rollout: Resource) -> Iterator[Problem]:
     references=[_SPEC],
     kinds=_ROLLOUT,
     known_as=[_LINT],
+    needs_whole=True,
 )
 def rollout_services_exist(rollout: Resource, world: World) -> Iterator[Problem]:
     """Each named Service is in the Rollout's namespace, and no two are the same."""
@@ -58,7 +59,9 @@ def rollout_services_exist(rollout: Resource, world: World) -> Iterator[Problem]
                 "add the Service, or correct the name",
             )
         elif name in seen:
-            yield rollout.problem(path, f"Service {name!r} has both roles", "use two Services")
+            yield rollout.problem(
+                path, f"Service {name!r} has both roles", "use two Services"
+            ).regardless()
         seen.add(name)
 
 

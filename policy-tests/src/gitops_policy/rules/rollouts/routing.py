@@ -27,6 +27,7 @@ _PROTOCOLS = ("http", "tls", "tcp")
     rationale="Without the Deployment of its workloadRef a Rollout has no pods, and waits.",
     references=["https://argoproj.github.io/argo-rollouts/migrating/"],
     kinds=_ROLLOUT,
+    needs_whole=True,
 )
 def rollout_workload_exists(rollout: Resource, world: World) -> Iterator[Problem]:
     """workloadRef names an object with a pod template in the Rollout's namespace."""
@@ -185,6 +186,7 @@ def service_of_one_rollout(rollout: Resource, world: World) -> Iterator[Problem]
     rationale="An Experiment whose template is missing is an Error before it measures anything.",
     references=["https://argoproj.github.io/argo-rollouts/features/experiment/"],
     kinds=["argoproj.io/Experiment"],
+    needs_whole=True,
 )
 def experiment_template_exists(experiment: Resource, world: World) -> Iterator[Problem]:
     """Each analysis of an Experiment names a template of its scope."""

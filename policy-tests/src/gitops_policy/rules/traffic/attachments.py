@@ -36,6 +36,7 @@ _PROTOCOLS = {
     rationale="A route that attaches to nothing is never programmed.",
     references=[_API + "#parentreference"],
     kinds=ROUTES,
+    needs_whole=True,
 )
 def route_parent_exists(route: Resource, world: World) -> Iterator[Problem]:
     """Each parentRef to a Gateway of the same namespace resolves, with its section."""
@@ -44,7 +45,7 @@ def route_parent_exists(route: Resource, world: World) -> Iterator[Problem]:
         if field(parent, "kind") not in (None, "Gateway") or namespace != route.namespace:
             continue
         name, section = text(parent, "name"), text(parent, "sectionName")
-        gateway = world.index.get(f"{GATEWAY}/Gateway", namespace, name)
+        gateway = world.index.get(f"{GATEWAY}/Gateway", namespace, name, near=route)
         path = ("spec", "parentRefs", i)
         if gateway is None:
             yield route.problem(
@@ -55,7 +56,7 @@ def route_parent_exists(route: Resource, world: World) -> Iterator[Problem]:
                 (*path, "sectionName"),
                 f"Gateway {name!r} has no listener {section!r}",
                 "name one of its listeners",
-            )
+            ).regardless()
 
 
 @rule(
@@ -73,6 +74,7 @@ def route_accepted_by_listener(route: Resource, world: World) -> Iterator[Proble
             f"{GATEWAY}/Gateway",
             text(parent, "namespace") or route.namespace,
             text(parent, "name"),
+            near=route,
         )
         named = list(named_listeners(gateway, parent)) if gateway else []
         if gateway and named and not any(_accepts(gateway, x, route, world) for x in named):
@@ -117,6 +119,7 @@ def route_host_has_listener(route: Resource, world: World) -> Iterator[Problem]:
             f"{GATEWAY}/Gateway",
             text(parent, "namespace") or route.namespace,
             text(parent, "name"),
+            near=route,
         )
         section = text(parent, "sectionName")
         for name, listener in listeners(gateway).items() if gateway else ():
@@ -146,6 +149,7 @@ def route_host_has_listener(route: Resource, world: World) -> Iterator[Problem]:
             "EnvoyExtensionPolicy",
         )
     ],
+    needs_whole=True,
 )
 def policy_target_exists(policy: Resource, world: World) -> Iterator[Problem]:
     """Each targetRef names an object of the build."""
@@ -164,4 +168,4 @@ def policy_target_exists(policy: Resource, world: World) -> Iterator[Problem]:
                 ("spec", "targetRefs", i, "sectionName"),
                 f"Gateway {name!r} has no listener {section!r}",
                 "name one of its listeners",
-            )
+            ).regardless()

@@ -21,6 +21,7 @@ _API = "https://gateway-api.sigs.k8s.io/reference/spec/"
     rationale="A listener whose Secret nobody makes serves no TLS.",
     references=[_API + "#gatewaytlsconfig"],
     kinds=[f"{GATEWAY}/Gateway"],
+    needs_whole=True,
 )
 def gateway_certificate_exists(gateway: Resource, world: World) -> Iterator[Problem]:
     """Each certificateRef is a Secret that a Certificate or another object of the build makes."""

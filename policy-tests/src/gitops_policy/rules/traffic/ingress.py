@@ -47,12 +47,15 @@ def _ports(service: Resource) -> list[tuple[int, dict[str, Any]]]:
         "kube-score:ingress-targets-service",
         "kubescape:C-0298",
     ],
+    needs_whole=True,
 )
 def ingress_backend_exists(ingress: Resource, world: World) -> Iterator[Problem]:
     """Each backend is a resource, or a Service of the same namespace with that port."""
     for path, backend in backends(ingress):
         if not {service_key(ingress), "resource"} & backend.keys():
-            yield ingress.problem(path, "the backend names no Service", "name a Service and a port")
+            yield ingress.problem(
+                path, "the backend names no Service", "name a Service and a port"
+            ).regardless()
     for path, name, port in service_backends(ingress):
         service = world.index.get("Service", ingress.namespace, name)
         if service is None:
@@ -66,7 +69,7 @@ def ingress_backend_exists(ingress: Resource, world: World) -> Iterator[Problem]
                 path,
                 f"Service {name!r} has no port {port!r}",
                 "use the Service's port, not the container's",
-            )
+            ).regardless()
 
 
 @rule(

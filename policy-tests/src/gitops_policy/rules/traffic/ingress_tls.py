@@ -93,6 +93,7 @@ def ingress_hosts_in_tls(ingress: Resource) -> Iterator[Problem]:
     rationale="Without the Secret the controller serves its own certificate, which clients refuse.",
     references=[_DOCS, "https://cert-manager.io/docs/usage/ingress/"],
     kinds=INGRESS,
+    needs_whole=True,
 )
 def ingress_certificate_exists(ingress: Resource, world: World) -> Iterator[Problem]:
     """Each secretName is made by a Certificate, another producer or the Ingress's annotation."""

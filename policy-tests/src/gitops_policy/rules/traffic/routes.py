@@ -38,12 +38,13 @@ def _services(route: Resource) -> Iterator[tuple[Path, dict[str, Any], str]]:
     references=[_API + "#backendref"],
     kinds=ROUTES,
     known_as=["kubescape:C-0302"],
+    needs_whole=True,
 )
 def route_backend_exists(route: Resource, world: World) -> Iterator[Problem]:
     """Each backendRef names a Service of the build and one of its ports."""
     for path, backend, namespace in _services(route):
         name = text(backend, "name")
-        service = world.index.get("Service", namespace, name)
+        service = world.index.get("Service", namespace, name, near=route)
         if service is None and not _known(namespace, route, world):
             continue
         if service is None:
@@ -57,7 +58,7 @@ def route_backend_exists(route: Resource, world: World) -> Iterator[Problem]:
                 (*path, "port"),
                 f"Service {name!r} has no port {backend.get('port')!r}",
                 "use the Service's port, not the container's",
-            )
+            ).regardless()
 
 
 @rule(
@@ -119,6 +120,7 @@ def route_weights_in_git(route: Resource, world: World) -> Iterator[Problem]:
     rationale="The traffic router plugin fails at the first setWeight when its route is missing.",
     references=["https://rollouts-plugin-trafficrouter-gatewayapi.readthedocs.io/"],
     kinds=["argoproj.io/Rollout"],
+    needs_whole=True,
 )
 def rollout_route_exists(rollout: Resource, world: World) -> Iterator[Problem]:
     """The Gateway API plugin names a route of the build that splits between both Services."""
@@ -147,7 +149,7 @@ def rollout_route_exists(rollout: Resource, world: World) -> Iterator[Problem]:
                 (*path, *step),
                 f"HTTPRoute {name!r} does not split between the stable and the canary Service",
                 "add both Services as backendRefs, weights 100 and 0",
-            )
+            ).regardless()
 
 
 @once

@@ -28,6 +28,7 @@ _SERVICES = "https://kubernetes.io/docs/concepts/services-networking/service/"
         "kube-score:service-targets-pod",
         "kubescape:C-0293",
     ],
+    needs_whole=True,
 )
 def service_selects_workload(service: Resource, world: World) -> Iterator[Problem]:
     """Some pod template in the Service's namespace carries every label of its selector.
@@ -151,13 +152,19 @@ def _is_port_name(name: str) -> bool:
 )
 def service_selector_unique(service: Resource, world: World) -> Iterator[Problem]:
     """Selectors differ within a namespace, except the canary and stable Service of a Rollout."""
-    first = _by_selector(world).get(_key(service), service)
-    if first is not service and (service.namespace, service.name) not in _managed(world):
+    if (service.namespace, service.name) in _managed(world):
+        return
+    for first in _by_selector(world).get(_key(service), ()):
+        if first is service:
+            return
+        if world.apart(first, service) or first.name == service.name:
+            continue
         yield service.problem(
             ("spec", "selector"),
             f"Service {first.name!r} has the same selector",
             "use one Service, or select by one more label",
         )
+        return
 
 
 def _key(service: Resource) -> tuple[str, str]:
@@ -165,13 +172,13 @@ def _key(service: Resource) -> tuple[str, str]:
 
 
 @once
-def _by_selector(world: World) -> dict[tuple[str, str], Resource]:
-    """Return the first Service by name for each namespace and selector."""
-    found: dict[tuple[str, str], Resource] = {}
+def _by_selector(world: World) -> dict[tuple[str, str], list[Resource]]:
+    """Return the Services by name for each namespace and selector."""
+    found: dict[tuple[str, str], list[Resource]] = {}
     for service in sorted(world.index.of_kind("Service"), key=lambda s: s.name):
         managed = (service.namespace, service.name) in _managed(world)
         if mapping(service.spec, "selector") and not managed:
-            found.setdefault(_key(service), service)
+            found.setdefault(_key(service), []).append(service)
     return found
 
 
@@ -249,21 +256,26 @@ def selector_matches_template(workload: Resource, world: World) -> Iterator[Prob
     ],
     kinds=["apps/StatefulSet"],
     known_as=["kube-score:statefulset-has-servicename"],
+    needs_whole=True,
 )
 def stateful_set_service_exists(workload: Resource, world: World) -> Iterator[Problem]:
     """`serviceName` names a Service with `clusterIP: None` that selects the pods."""
     name = text(workload.spec, "serviceName")
     service = world.index.get("Service", workload.namespace, name)
-    if service is None:
-        what = "does not exist"
+    what = f"Service {name!r} does not exist"
+    if not name:
+        what = "serviceName is not set"
+    elif service is None:
+        pass
     elif field(service.spec, "clusterIP") != "None":
-        what = "is not headless"
+        what = f"Service {name!r} is not headless"
     elif not all(service in services_of(pod, world) for pod in world.pods_of(workload)):
-        what = "does not select the pods"
+        what = f"Service {name!r} does not select the pods"
     else:
         return
-    yield workload.problem(
+    problem = workload.problem(
         ("spec", "serviceName"),
-        f"Service {name!r} {what}",
+        what,
         "add a Service of this name with clusterIP: None and the pods' labels as selector",
     )
+    yield problem if name and service is None else problem.regardless()
