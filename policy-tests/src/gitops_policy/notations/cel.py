@@ -64,7 +64,7 @@ class _Evaluation:
         for part in node.parts:
             try:
                 if self.of(part) is decides:
-                    return decides
+                    return node.kind == "||"
             except CelError as error:
                 failure = error
         if failure:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from gitops_policy.apis.api_versions import lifecycle, reached
 from gitops_policy.findings import Severity
+from gitops_policy.kubernetes.served import is_removed
 from gitops_policy.model import Problem, Resource
 from gitops_policy.registry import EVERY, rule
-from gitops_policy.rules.objects.schema import removed_api
 from gitops_policy.world import World
 
 
@@ -55,6 +55,6 @@ def _known_from_schemas(resource: Resource, world: World) -> bool:
     if world.custom and world.custom.schema(resource.api_version, resource.kind):
         return True
     try:
-        return any(removed_api(resource, world))
+        return is_removed(resource, world)
     except LookupError:
         return False

@@ -8,6 +8,7 @@ from gitops_policy.apis.catalogue import OBJECT_META, POD_TEMPLATE
 from gitops_policy.apis.schemas import Fault
 from gitops_policy.fields import Path, field
 from gitops_policy.findings import Severity
+from gitops_policy.kubernetes.served import is_custom, is_removed, served
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import pods
 from gitops_policy.registry import BUILD, EVERY, rule
@@ -19,19 +20,6 @@ _STRUCTURAL = (
     "custom-resource-definitions/#specifying-a-structural-schema"
 )
 _REMOVED = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
-_MOVED = {
-    "extensions/Ingress": "networking.k8s.io/v1",
-    "extensions/NetworkPolicy": "networking.k8s.io/v1",
-    "extensions/Deployment": "apps/v1",
-    "extensions/DaemonSet": "apps/v1",
-    "extensions/ReplicaSet": "apps/v1",
-    "policy/PodSecurityPolicy": "Pod Security admission (namespace labels)",
-    "extensions/PodSecurityPolicy": "Pod Security admission (namespace labels)",
-}
-
-
-def _is_custom(resource: Resource, world: World) -> bool:
-    return resource.group not in world.core.groups and resource.group_kind not in _MOVED
 
 
 @rule(
@@ -44,7 +32,7 @@ def _is_custom(resource: Resource, world: World) -> bool:
 )
 def crd_schemas(world: World) -> Iterator[Problem]:
     """Where custom kinds are used, the folder of CRD schemas exists: surely where one is named."""
-    own = [r for r in world.index.resources if _is_custom(r, world)]
+    own = [r for r in world.index.resources if is_custom(r, world)]
     if own and world.custom is None:
         named = world.config.schemas or world.config.profile == "strict"
         yield Problem(
@@ -70,7 +58,7 @@ def schema_valid(resource: Resource, world: World) -> Iterator[Problem]:
     """Each object fits its schema; pod templates in custom kinds also fit the core's."""
     core = world.core
     faults: dict[Path, str] = {}
-    if not _is_custom(resource, world):
+    if not is_custom(resource, world):
         schema = core.schema(resource.api_version, resource.kind)
         if schema:
             faults.update(core.validator.faults(resource.content, schema))
@@ -104,14 +92,8 @@ def _custom_faults(resource: Resource, world: World) -> Iterator[Fault]:
 )
 def known_kind(resource: Resource, world: World) -> Iterator[Problem]:
     """Each kind is Kubernetes' own or has a CRD schema; an error in the profile strict."""
-    definitions = world.custom
-    if resource.group_kind in _MOVED:
-        return
-    if _is_custom(resource, world):
-        known = definitions is None or definitions.versions(resource.group, resource.kind)
-    else:
-        known = world.core.versions(resource.group, resource.kind)
-    if not known:
+    unchecked = is_custom(resource, world) and world.custom is None
+    if not unchecked and not served(resource, world):
         yield resource.problem(
             ("kind",),
             f"{resource.api_version} {resource.kind} is a kind without a schema",
@@ -136,16 +118,9 @@ def known_kind(resource: Resource, world: World) -> Iterator[Problem]:
 )
 def removed_api(resource: Resource, world: World) -> Iterator[Problem]:
     """A known kind stands under an apiVersion of its schemas."""
-    core, definitions = world.core, world.custom
-    if resource.group_kind in _MOVED:
-        served = [_MOVED[resource.group_kind]]
-    elif not _is_custom(resource, world):
-        served = core.versions(resource.group, resource.kind)
-    else:
-        served = definitions.versions(resource.group, resource.kind) if definitions else []
-    if served and resource.api_version not in served:
+    if is_removed(resource, world):
         yield resource.problem(
             ("apiVersion",),
             f"{resource.api_version} {resource.kind} is not served",
-            f"use {' or '.join(served)}",
+            f"use {' or '.join(served(resource, world))}",
         )
