@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from errno import ENAMETOOLONG
 from functools import partial
+from os.path import commonpath
 from pathlib import Path
 
 from gitops_policy.config import Config
@@ -23,7 +24,7 @@ from gitops_policy.reading.build import (
     unrendered,
 )
 from gitops_policy.reading.discovery import contents
-from gitops_policy.reading.kustomization import shown
+from gitops_policy.reading.kustomization import Tree, shown
 from gitops_policy.reading.manifests import ManifestError, read_text
 from gitops_policy.workers import Lost, cores, share
 from gitops_policy.world import Workspace
@@ -108,42 +109,73 @@ def refuse_impossible(names: Iterable[str]) -> None:
 
 
 def _builds(paths: Iterable[str]) -> Iterator[tuple[Build | ManifestError, Path]]:
-    plain: list[tuple[str, list[Path]]] = []
     folders: list[Path] = []
-    for name in paths:
-        path = Path(name)
-        if name == "-":
+    alone: list[Path] = []
+    loose: list[tuple[str, list[Path]]] = []
+    for path in map(Path, paths):
+        if str(path) == "-":
             yield _standard_input(), Path.cwd()
         elif is_kustomization(path):
             folders.append(path)
         elif path.is_dir():
             found = contents(path)
             folders += found.kustomizations
-            if not found.kustomizations and not found.files:
-                yield ManifestError("no manifests in this folder", shown(path)), path
-            elif found.files:
-                plain.append((name, found.files))
+            if found.files or not found.kustomizations:
+                loose.append((str(path), found.files))
         else:
-            plain.append((name, [path]))
-    for folder, build in zip(folders, build_many(folders), strict=True):
-        yield build, repository(folder)
-    for name, files in plain:
-        for outcome in _files(name, files):
+            alone.append(path)
+    for folder, rendered in zip(folders, build_many(folders), strict=True):
+        yield rendered, repository(folder)
+    for name, files in loose:
+        for outcome in _loose(name, files):
             yield outcome, repository(Path(name))
+    yield from _named(alone)
 
 
-def _files(name: str, files: list[Path]) -> Iterator[Build | ManifestError]:
-    """Yield the errors of what cannot be read, and one build of what can."""
-    if files == [Path(name)]:
-        try:
-            yield build_files(files, name)
-        except ManifestError as error:
-            yield error
+def _loose(name: str, files: list[Path]) -> Iterator[Build | ManifestError]:
+    """Yield the errors of files of a folder that cannot be read, and one build of the others."""
+    if not files:
+        yield ManifestError("no manifests in this folder", shown(Path(name)))
         return
     build, failures = build_folder(files, name)
     yield from failures
     if build.documents or build.foreign or not failures:
         yield build
+
+
+def _by_repository(files: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Return files by the root around them; for those outside of any, the folder they share."""
+    found: dict[Path, list[Path]] = {}
+    outside: list[Path] = []
+    for path, file in {file.resolve(): file for file in files}.items():
+        root = repository(file)
+        (outside if root == path else found.setdefault(root, [])).append(file)
+    if outside:
+        shared = Path(commonpath([file.resolve().parent for file in outside]))
+        found.setdefault(shared, []).extend(outside)
+    return found
+
+
+def _named(named: Iterable[Path]) -> Iterator[tuple[Build | ManifestError, Path]]:
+    """Yield the errors of files that cannot be read, and one build of all others together."""
+    for root, files in _by_repository(named).items():
+        parts: list[Build] = []
+        for file in files:
+            try:
+                parts.append(build_files([file], str(file)))
+            except ManifestError as error:
+                yield error, root
+        if parts:
+            yield _joined(parts), root
+
+
+def _joined(parts: list[Build]) -> Build:
+    if len(parts) == 1:
+        return parts[0]
+    documents = tuple(document for part in parts for document in part.documents)
+    sources = [source for part in parts for source in part.tree.sources]
+    name = f"{parts[0].name} and {len(parts) - 1} more"
+    return replace(parts[0], documents=documents, name=name, tree=Tree(sources=sources))
 
 
 def _standard_input() -> Build | ManifestError:

@@ -204,7 +204,8 @@ class _Reader:
             key = self.anchors[str(event.anchor)].key
             if key is not None:
                 return key
-        raise self.error("a mapping key must be plain text", event)
+        template = " (a template? lint what it renders)" if "{{" in self.text else ""
+        raise self.error(f"a mapping key must be plain text{template}", event)
 
     def merged(self, depth: int) -> dict[str, Any]:
         event = self.next()

@@ -34,10 +34,10 @@ _DOCS = "https://kubernetes.io/docs/concepts/overview/working-with-objects/names
         "trivy:KSV-0110 datree:15 kyverno:disallow-default-namespace cis:5.7.4"
     ),
 )
-def not_default_namespace(resource: Resource) -> Iterator[Problem]:
+def not_default_namespace(resource: Resource, world: World) -> Iterator[Problem]:
     """metadata.namespace (or the overlay's) is not `default`; the cluster's own objects may.
 
-    Without any, who applies it may still name one: a warning.
+    Without any, who applies it may still name one: a warning, and in plain files information.
     """
     own = (resource.group_kind, resource.name) in _OF_THE_CLUSTER
     if resource.namespace == "default" and not own:
@@ -48,8 +48,12 @@ def not_default_namespace(resource: Resource) -> Iterator[Problem]:
             if written
             else "it names no namespace: it goes to default unless who applies it names one",
             "set namespace: in the overlay",
-            severity=None if written else Severity.warning,
+            severity=None if written else _unnamed(world),
         )
+
+
+def _unnamed(world: World) -> Severity:
+    return Severity.info if world.build.partial else Severity.warning
 
 
 @rule(
