@@ -10,6 +10,7 @@ from typing import Any
 
 from gitops_policy.fields import Path, entries, field, mapping, sequence, text
 from gitops_policy.model import Resource
+from gitops_policy.notations import promql
 from gitops_policy.world import World
 
 TEMPLATE = "argoproj.io/AnalysisTemplate"
@@ -18,8 +19,6 @@ ARGUMENT = re.compile(r"\{\{\s*args\.([A-Za-z0-9_.-]+)\s*\}\}")
 # Stands for the value of an argument that only a run knows.
 UNKNOWN = "unknown_until_run"
 _LIKELY = ("1", "5m", "x")
-_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
-_BEHIND_BRACKET = re.compile(r"(?:[\[:]|\boffset\s+-?)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +137,14 @@ def substituted(template: Resource, value: object) -> Iterator[str]:
 
 def _by_place(query: str, known: Mapping[str, str]) -> str:
     """Fill in what fits the place: text in quotes, a long time in brackets, else NaN."""
-    quoted = [found.span() for found in _QUOTED.finditer(query)]
+    quoted = [found.span() for found in promql.QUOTED.finditer(query)]
 
     def fill(match: re.Match[str]) -> str:
         if match.group(1) in known:
             return known[match.group(1)]
         if any(start < match.start() < end for start, end in quoted):
             return UNKNOWN
-        return "1d" if _BEHIND_BRACKET.search(query[: match.start()]) else "NaN"
+        return "1d" if promql.wants_duration(query[: match.start()]) else "NaN"
 
     return ARGUMENT.sub(fill, query)
 

@@ -11,8 +11,6 @@ from gitops_policy.fields import Path, mapping, text
 from gitops_policy.model import Resource
 from gitops_policy.pods import GROUPS
 
-CATEGORIES = ("image", "model", "replicas", "resources", "env", "traffic", "other")
-
 _MODEL_ANNOTATIONS = frozenset({"model-version", "model-sha256", "expected-shift"})
 _MODEL_KEYS = frozenset(
     {

@@ -6,19 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from gitops_policy.fields import entries, mapping, sequence, text
 from gitops_policy.kubernetes.selectors import matches
 from gitops_policy.model import Index, Problem, Resource
-from gitops_policy.world import World
+from gitops_policy.world import World, once
 
 RBAC = "rbac.authorization.k8s.io"
 ROLES = (f"{RBAC}/Role", f"{RBAC}/ClusterRole")
 BINDINGS = (f"{RBAC}/RoleBinding", f"{RBAC}/ClusterRoleBinding")
 GOOD_PRACTICES = "https://kubernetes.io/docs/concepts/security/rbac-good-practices/"
 
-_BY_ACCOUNT: WeakKeyDictionary[World, dict[tuple[str, str], list[Resource]]] = WeakKeyDictionary()
 CHANGES = ("create", "update", "patch", "delete", "deletecollection", "impersonate")
 _ALL_VERBS = {"get", "list", "watch", "create", "update", "patch", "delete"}
 _DEFAULTS = ("admin", "cluster-admin", "edit", "view")
@@ -54,6 +52,13 @@ class Access:
         # judged by what they mean to allow.
         named = bool(resources & set(self.resources))
         return not groups or bool({"*", *self.groups} & groups) or (named and "" in groups)
+
+
+# The API server upgrades a GET to a stream as well as a POST.
+EXEC = Access(("",), ("pods/exec", "pods/attach"), ("create", "get"))
+POD_CREATION = Access(("",), ("pods",), ("create",))
+SECRET_READS = Access(("",), ("secrets",), ("get", "list", "watch"))
+SERVICE_STATUS = Access(("",), ("services/status",), ("update", "patch"))
 
 
 def _strings(rule: dict[str, Any], name: str) -> set[str]:
@@ -118,15 +123,18 @@ def bound_role(binding: Resource, index: Index) -> Resource | None:
 
 def bindings_of(world: World, namespace: str, account: str) -> list[Resource]:
     """Return the bindings of the build that name a ServiceAccount of a namespace."""
-    if world not in _BY_ACCOUNT:
-        found: dict[tuple[str, str], list[Resource]] = defaultdict(list)
-        for binding in world.index.of_kind(*BINDINGS):
-            for _, subject in entries(binding.content, "subjects"):
-                if subject.get("kind") == "ServiceAccount":
-                    where = text(subject, "namespace") or binding.namespace
-                    found[(where, text(subject, "name"))].append(binding)
-        _BY_ACCOUNT[world] = found
-    return _BY_ACCOUNT[world].get((namespace, account), [])
+    return _by_account(world).get((namespace, account), [])
+
+
+@once
+def _by_account(world: World) -> dict[tuple[str, str], list[Resource]]:
+    found: dict[tuple[str, str], list[Resource]] = defaultdict(list)
+    for binding in world.index.of_kind(*BINDINGS):
+        for _, subject in entries(binding.content, "subjects"):
+            if subject.get("kind") == "ServiceAccount":
+                where = text(subject, "namespace") or binding.namespace
+                found[(where, text(subject, "name"))].append(binding)
+    return found
 
 
 def rules_of(role: Resource, index: Index) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ from gitops_policy.world import World
 BASELINE = "https://kubernetes.io/docs/concepts/security/pod-security-standards/#baseline"
 RESTRICTED = "https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"
 
+# Annotations of a pod, with the name of a container behind it.
+APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 # The revisions that matter; before 1.25 every version is judged as 1.25.
 OLDEST = 25
 RESERVED_PORTS = 27

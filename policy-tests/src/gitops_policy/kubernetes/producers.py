@@ -11,8 +11,6 @@ from gitops_policy.model import Resource
 from gitops_policy.pods import Pod
 from gitops_policy.world import World, once
 
-__all__ = ["Keys", "Reference", "config_map_keys", "references", "secret_keys", "secret_sources"]
-
 # Every namespace gets these from the cluster itself.
 _FROM_THE_CLUSTER = {
     "kube-root-ca.crt": frozenset({"ca.crt"}),

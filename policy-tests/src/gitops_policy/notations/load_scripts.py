@@ -19,7 +19,6 @@ _HEALTH = re.compile(
     r"^/?(v\d+/)?(healthz?|livez?|readyz?|live|ready|liveness|readiness|ping|status|metrics"
     r"|-/healthy|-/ready|actuator/health)(/(live|ready|liveness|readiness))?/?$"
 )
-_CLOSED = ("constant-vus", "ramping-vus", "shared-iterations", "per-vu-iterations")
 _OPEN = ("constant-arrival-rate", "ramping-arrival-rate")
 _SLEEP = re.compile(r"\bsleep\(\s*(\d+(?:\.\d+)?)\s*\)")
 _RATE = re.compile(

@@ -26,6 +26,7 @@ EXPERIMENTAL = frozenset(
      "start_timestamp", "step", "ts_of_first_over_time", "ts_of_last_over_time",
      "ts_of_max_over_time", "ts_of_min_over_time")
 )  # fmt: skip
+_BEHIND_BRACKET = re.compile(r"(?:[\[:]|\boffset\s+-?)\s*$")
 QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
 # The parser overflows its stack on what nests by the thousand.
 _OPENS = re.compile(r"[(+*/%^<>=!-]|\b(?:and|or|unless|atan2)\b")
@@ -44,6 +45,11 @@ def parse(query: str) -> Node:
     for node in walk(tree):
         _refuse(node)
     return tree
+
+
+def wants_duration(code: str) -> bool:
+    """Say whether what follows such a beginning of a query is a duration."""
+    return _BEHIND_BRACKET.search(code) is not None
 
 
 def _plain(query: str) -> str:

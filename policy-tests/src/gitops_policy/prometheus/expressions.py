@@ -34,7 +34,6 @@ _GRAFANA = (
     (r"\$\{?__(?:range|interval)_(?:s|ms)\}?", "300"),
 )
 _VARIABLE = re.compile(r"\$\{\w+(?::\w+)?\}|\$\w+|\[\[\w+\]\]")
-_BEHIND_BRACKET = re.compile(r"(?:[\[:]|\boffset\s+-?)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +260,6 @@ def _without_variables(query: str) -> str:
 
 def _bare_variables(code: str) -> str:
     def value(found: re.Match[str]) -> str:
-        return "5m" if _BEHIND_BRACKET.search(code[: found.start()]) else UNKNOWN
+        return "5m" if promql.wants_duration(code[: found.start()]) else UNKNOWN
 
     return _VARIABLE.sub(value, code)

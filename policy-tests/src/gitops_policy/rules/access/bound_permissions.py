@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from gitops_policy.fields import entries, text
 from gitops_policy.kubernetes.permissions import (
     BINDINGS,
+    EXEC,
     GOOD_PRACTICES,
+    POD_CREATION,
     RBAC,
+    SECRET_READS,
+    SERVICE_STATUS,
     Access,
     bound_role,
     built_in,
@@ -21,15 +25,10 @@ from gitops_policy.world import World
 
 _WHY = "The binding says who gets what its Role allows."
 _MACHINES = ("ServiceAccount", "Node")
-# The API server upgrades a GET to a stream as well as a POST.
-_EXEC = Access(("",), ("pods/exec", "pods/attach"), ("create", "get"))
 _STREAMS = Access(("",), ("pods/exec", "nodes/proxy"), ("create",))
-_PODS = Access(("",), ("pods",), ("create",))
 _SECRETS = Access(("",), ("secrets",), ("get", "list", "watch", "create", "delete"))
-_SECRET_READS = Access(("",), ("secrets",), ("get", "list", "watch"))
 _BIND = Access((RBAC,), ("rolebindings", "clusterrolebindings"), ("bind",))
 _IMPERSONATION = Access(("",), ("users", "groups", "serviceaccounts"), ("impersonate",))
-_STATUS = Access(("",), ("services/status",), ("update", "patch"))
 
 
 def _gives(
@@ -51,7 +50,7 @@ def _gives(
 
 def _shell(binding: Resource, world: World) -> Iterator[Problem]:
     if not built_in(binding):
-        yield from _gives(binding, world, _EXEC, "open a shell in pods")
+        yield from _gives(binding, world, EXEC, "open a shell in pods")
 
 
 def _refers_to(binding: Resource, kind: str) -> bool:
@@ -122,7 +121,7 @@ def no_binding_to_pod_exec_role(binding: Resource, world: World) -> Iterator[Pro
 )
 def no_binding_to_pod_creation(binding: Resource, world: World) -> Iterator[Problem]:
     """The Role of the build that is bound does not create pods."""
-    yield from _gives(binding, world, _PODS, "create pods", named=True)
+    yield from _gives(binding, world, POD_CREATION, "create pods", named=True)
 
 
 @rule(
@@ -153,7 +152,7 @@ def no_binding_to_secrets(binding: Resource, world: World) -> Iterator[Problem]:
 def no_account_reads_secrets(binding: Resource, world: World) -> Iterator[Problem]:
     """A binding of a ServiceAccount or node gives no reading of Secrets that are not named."""
     if _to_machines(binding):
-        yield from _gives(binding, world, _SECRET_READS, "read any Secret")
+        yield from _gives(binding, world, SECRET_READS, "read any Secret")
 
 
 @rule(
@@ -217,4 +216,4 @@ def no_account_impersonates(binding: Resource, world: World) -> Iterator[Problem
 def no_account_writes_service_status(binding: Resource, world: World) -> Iterator[Problem]:
     """A binding of a ServiceAccount or node does not give the change of services/status."""
     if _to_machines(binding):
-        yield from _gives(binding, world, _STATUS, "forge addresses of Services")
+        yield from _gives(binding, world, SERVICE_STATUS, "forge addresses of Services")

@@ -11,6 +11,7 @@ from gitops_policy.kubernetes.permissions import (
     GOOD_PRACTICES,
     RBAC,
     ROLES,
+    SERVICE_STATUS,
     Access,
     grants,
     of_the_system,
@@ -20,7 +21,6 @@ from gitops_policy.registry import rule
 
 _WRITES = ("create", "update", "patch")
 _DELETES = ("delete", "deletecollection")
-_STATUS = Access(("",), ("services/status",), ("update", "patch"))
 _ENDPOINTS = Access(
     ("", "discovery.k8s.io"), ("endpoints", "endpointslices"), (*_WRITES, *_DELETES)
 )
@@ -68,7 +68,9 @@ _AGGREGATES = "rbac.authorization.k8s.io/aggregate-to-"
 def no_service_status_changes(role: Resource) -> Iterator[Problem]:
     """No rule allows to update services/status."""
     if not of_the_system(role):
-        yield from grants(role, _STATUS, "forge addresses of Services", "remove services/status")
+        yield from grants(
+            role, SERVICE_STATUS, "forge addresses of Services", "remove services/status"
+        )
 
 
 @rule(

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from gitops_policy.fields import entries, sequence
 from gitops_policy.kubernetes.permissions import (
     CHANGES,
+    EXEC,
     GOOD_PRACTICES,
+    POD_CREATION,
     ROLES,
+    SECRET_READS,
     Access,
     built_in,
     grants,
@@ -20,8 +23,6 @@ from gitops_policy.registry import rule
 
 _WORKLOADS = GOOD_PRACTICES + "#workload-creation"
 _SECRETS = Access(("",), ("secrets",), ("get", "list", "watch", *CHANGES))
-_SECRET_READS = Access(("",), ("secrets",), ("get", "list", "watch"))
-_POD_CREATION = Access(("",), ("pods",), ("create",))
 _WORKLOAD_CHANGES = Access(
     ("", "apps", "batch"),
     (
@@ -37,7 +38,6 @@ _WORKLOAD_CHANGES = Access(
     CHANGES,
 )
 # The API server upgrades a GET to a stream as well as a POST.
-_EXEC = Access(("",), ("pods/exec", "pods/attach"), ("create", "get"))
 _PORT_FORWARD = Access(("",), ("pods/portforward",), ("create", "get"))
 _NODE_PROXY = Access(("",), ("nodes/proxy",), ("create", "get"))
 
@@ -80,7 +80,7 @@ def no_secret_access(role: Resource) -> Iterator[Problem]:
 def no_secret_reads(role: Resource) -> Iterator[Problem]:
     """No rule allows get, list or watch of Secrets."""
     fix = "mount the Secret instead"
-    yield from grants(role, _SECRET_READS, "read Secrets", fix, named=True)
+    yield from grants(role, SECRET_READS, "read Secrets", fix, named=True)
 
 
 @rule(
@@ -95,7 +95,7 @@ def no_secret_reads(role: Resource) -> Iterator[Problem]:
 def no_pod_creation(role: Resource) -> Iterator[Problem]:
     """No rule allows to create pods; names cannot narrow a creation."""
     fix = "create workloads from Git only"
-    yield from grants(role, _POD_CREATION, "create pods", fix, named=True)
+    yield from grants(role, POD_CREATION, "create pods", fix, named=True)
 
 
 @rule(
@@ -128,7 +128,7 @@ def no_workload_changes(role: Resource) -> Iterator[Problem]:
 def no_pod_exec(role: Resource) -> Iterator[Problem]:
     """No rule allows pods/exec or pods/attach; Kubernetes' own ClusterRoles are let off."""
     if not built_in(role):
-        yield from grants(role, _EXEC, "open a shell in pods", "use ephemeral access")
+        yield from grants(role, EXEC, "open a shell in pods", "use ephemeral access")
 
 
 @rule(

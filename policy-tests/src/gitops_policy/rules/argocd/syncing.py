@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from gitops_policy.argo.sync_waves import HOOK, WAVE
 from gitops_policy.fields import entries, mapping, text
 from gitops_policy.kubernetes.gateway_routes import GATEWAY, backends
 from gitops_policy.kubernetes.producers import references
@@ -15,8 +16,6 @@ from gitops_policy.world import World, once
 
 _WAVES = "https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/"
 _SYNC = "https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/"
-_WAVE = "argocd.argoproj.io/sync-wave"
-_HOOK = "argocd.argoproj.io/hook"
 _OPTIONS = "argocd.argoproj.io/sync-options"
 _COMPARE = "argocd.argoproj.io/compare-options"
 
@@ -32,10 +31,10 @@ _COMPARE = "argocd.argoproj.io/compare-options"
 )
 def sync_wave_integer(resource: Resource) -> Iterator[Problem]:
     """The annotation is a string such as "-1", "0", "5"."""
-    wave = resource.annotations.get(_WAVE)
+    wave = resource.annotations.get(WAVE)
     if wave is not None and not (isinstance(wave, str) and re.fullmatch(r"[+-]?\d+", wave)):
         yield resource.problem(
-            ("metadata", "annotations", _WAVE), f"{wave!r} is no whole number", 'write "0"'
+            ("metadata", "annotations", WAVE), f"{wave!r} is no whole number", 'write "0"'
         )
 
 
@@ -58,17 +57,17 @@ def rollout_in_one_wave(rollout: Resource, world: World) -> Iterator[Problem]:
     found = (world.index.get("Service", rollout.namespace, name) for name in sorted(names))
     services = [service for service in found if service is not None]
     for other in [*services, *routes, *autoscalers(rollout, world)]:
-        wave = str(other.annotations.get(_WAVE, "0"))
+        wave = str(other.annotations.get(WAVE, "0"))
         if wave != _wave(rollout):
             yield other.problem(
-                ("metadata", "annotations", _WAVE),
+                ("metadata", "annotations", WAVE),
                 f"wave {wave}, its Rollout is in wave {_wave(rollout)}",
                 "remove the annotation from both",
             )
 
 
 def _wave(resource: Resource) -> str:
-    return str(resource.annotations.get(_WAVE, "0"))
+    return str(resource.annotations.get(WAVE, "0"))
 
 
 @rule(
@@ -83,10 +82,10 @@ def _wave(resource: Resource) -> str:
 )
 def no_post_sync_hook(resource: Resource, world: World) -> Iterator[Problem]:
     """No object of a build with a Rollout is a PostSync hook."""
-    hook = str(resource.annotations.get(_HOOK, ""))
+    hook = str(resource.annotations.get(HOOK, ""))
     if "PostSync" in hook and world.index.of_kind("argoproj.io/Rollout"):
         yield resource.problem(
-            ("metadata", "annotations", _HOOK),
+            ("metadata", "annotations", HOOK),
             "it holds the sync open until the canary has ended",
             "make it the job of an AnalysisTemplate",
         )

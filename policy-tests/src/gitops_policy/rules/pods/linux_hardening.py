@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitops_policy.fields import quoted, sequence
+from gitops_policy.kubernetes.pod_standards import APPARMOR
 from gitops_policy.model import Problem
 from gitops_policy.pods import Container
 from gitops_policy.registry import CONTAINERS, rule
@@ -12,7 +13,6 @@ from gitops_policy.registry import CONTAINERS, rule
 _CONTEXT = "https://kubernetes.io/docs/tasks/configure-pod-container/security-context/"
 _SECCOMP = "https://kubernetes.io/docs/reference/node/seccomp/"
 _KERNEL = "https://kubernetes.io/docs/concepts/security/linux-kernel-security-constraints/"
-_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
 @rule(
@@ -118,7 +118,7 @@ def linux_hardening(container: Container) -> Iterator[Problem]:
 
 
 def _hardenings(container: Container) -> Iterator[bool]:
-    annotation = container.pod.annotations.get(_APPARMOR + container.name)
+    annotation = container.pod.annotations.get(APPARMOR + container.name)
     added = {
         str(name).upper() for name in sequence(container.security_context, "capabilities", "add")
     }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gitops_policy.fields import entries, field, sequence
 from gitops_policy.kubernetes import pod_standards
 from gitops_policy.kubernetes.pod_standards import (
+    APPARMOR,
     BASELINE,
     contexts,
     in_user_namespace,
@@ -51,7 +52,6 @@ _SAFE_SYSCTLS = {
     "net.ipv4.tcp_wmem": pod_standards.SOCKET_MEMORY,
 }
 _PROFILES = ("RuntimeDefault", "Localhost")
-_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
 @rule(
@@ -146,7 +146,7 @@ def apparmor_unconfined(pod: Pod) -> Iterator[Problem]:
             )
     for key, value in pod.annotations.items():
         allowed = value in ("", "runtime/default") or str(value).startswith("localhost/")
-        if key.startswith(_APPARMOR) and not allowed:
+        if key.startswith(APPARMOR) and not allowed:
             yield pod.resource.problem(
                 (*pod.path, "metadata", "annotations", key),
                 f"AppArmor profile {value!r} is not runtime/default or localhost/*",
