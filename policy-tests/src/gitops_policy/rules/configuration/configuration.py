@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from gitops_policy.fields import entries, text
 from gitops_policy.kubernetes.producers import (
-    Keys,
     Reference,
     config_map_keys,
     references,
     secret_keys,
 )
+from gitops_policy.kubernetes.secret_makers import Keys
 from gitops_policy.model import Problem, Resource
 from gitops_policy.pods import Pod
 from gitops_policy.registry import PODS, rule
@@ -143,13 +143,18 @@ def generated_name_resolved(pod: Pod, world: World) -> Iterator[Problem]:
     needs_whole=True,
 )
 def service_account_exists(pod: Pod, world: World) -> Iterator[Problem]:
-    """serviceAccountName is `default`, absent, or a ServiceAccount of the namespace."""
-    name = text(pod.spec, "serviceAccountName")
+    """serviceAccountName is `default`, absent, or a ServiceAccount of the namespace.
+
+    The API server reads the deprecated serviceAccount where serviceAccountName is absent.
+    """
+    fields = ("serviceAccountName", "serviceAccount")
+    where = next((name for name in fields if text(pod.spec, name)), "")
+    name = text(pod.spec, where)
     if name in ("", "default"):
         return
     if world.index.get("ServiceAccount", pod.resource.namespace, name) is None:
         yield pod.problem(
-            ("serviceAccountName",),
+            (where,),
             f"there is no ServiceAccount {name!r} in {pod.resource.namespace!r}",
             "add it beside the workload",
         )
