@@ -140,13 +140,13 @@ class Index:
     ) -> Resource | None:
         """Return the object with this kind, namespace (empty if cluster-scoped) and name.
 
-        Of several the first, or the one in the file of `near`.
+        Of several the first, or the one in the file or else the folder of `near`.
         """
         found = self._by_name.get((group_kind, namespace, name))
-        if found is None or near is None or _file(found) == _file(near):
+        if found is None or near is None:
             return found
         others = self._again.get((group_kind, namespace, name), ())
-        return next((other for other in others if _file(other) == _file(near)), found)
+        return min((found, *others), key=lambda other: _distance(other, near))
 
     @cached_property
     def _again(self) -> dict[tuple[str, str, str], list[Resource]]:
@@ -158,8 +158,9 @@ class Index:
         return found
 
 
-def _file(resource: Resource) -> str | None:
-    return resource.origin.file if resource.origin else None
+def _distance(one: Resource, other: Resource) -> int:
+    files = [r.origin.file or "" if r.origin else "" for r in (one, other)]
+    return len(set(files)) + len({file.rpartition("/")[0] for file in files})
 
 
 def _objects(content: object) -> Iterator[Manifest]:

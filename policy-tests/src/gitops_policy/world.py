@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from gitops_policy.apis.catalogue import BuiltIn, Custom, built_in, custom, schema_folder
 from gitops_policy.config import Config
 from gitops_policy.exemptions import Exemption, find_exemptions
+from gitops_policy.fields import text
 from gitops_policy.model import Index, Resource
 from gitops_policy.pods import Container, Pod, carrier_of, pods
 from gitops_policy.reading.build import LEDGER, Build, build_kustomization, is_kustomization, upward
@@ -84,26 +85,31 @@ class World:
         beside = upward(self.workspace.root, str(LEDGER)) if self.workspace else None
         return find_exemptions(self.index, self.config.exemptions or beside)
 
-    @cached_property
-    def _identities(self) -> dict[str, set[tuple[str, str, str]]]:
-        found: dict[str, set[tuple[str, str, str]]] = {}
-        for resource in self.index.resources:
-            if file := _file(resource):
-                identity = (resource.group_kind, resource.namespace, resource.name)
-                found.setdefault(file, set()).add(identity)
-        return found
-
     def apart(self, first: Resource, second: Resource) -> bool:
         """Say whether two objects of a folder of plain manifests need not be applied together.
 
-        Files of different folders, and alternatives: files that define the same object.
+        So it is in files of different folders, and in those of a folder of alternatives.
         """
         one, other = _file(first), _file(second)
         if not self.build.gathered or not one or not other or one == other:
             return False
-        if Path(one).parent != Path(other).parent:
-            return True
-        return not self._identities[one].isdisjoint(self._identities[other])
+        return one.parent != other.parent or one.parent in self._alternatives
+
+    def unplaced(self, resource: Resource) -> bool:
+        """Say whether an object of a folder of plain manifests leaves its namespace open."""
+        return self.build.gathered and not text(resource.content, "metadata", "namespace")
+
+    @cached_property
+    def _alternatives(self) -> set[Path]:
+        """The folders in which two files define the same object."""
+        first: dict[tuple[Path, str, str, str], Path] = {}
+        found = set()
+        for resource in self.index.resources:
+            if file := _file(resource):
+                place = (file.parent, resource.group_kind, resource.namespace, resource.name)
+                if first.setdefault(place, file) != file:
+                    found.add(file.parent)
+        return found
 
     @cached_property
     def _carried(self) -> dict[Resource, list[Pod]]:
@@ -132,8 +138,9 @@ class World:
         return self._carried[carrier] if carrier in self._carried else pods(carrier)
 
 
-def _file(resource: Resource) -> str | None:
-    return resource.origin.file if resource.origin and resource.origin.line else None
+def _file(resource: Resource) -> Path | None:
+    origin = resource.origin
+    return Path(origin.file) if origin and origin.line and origin.file else None
 
 
 def once(question: Callable[[World], Answer]) -> Callable[[World], Answer]:

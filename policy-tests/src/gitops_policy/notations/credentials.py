@@ -102,6 +102,7 @@ _ASSIGNMENT = re.compile(
 _JSON_PAIR = re.compile(r'"([A-Za-z_][\w.-]{0,80})"\s{0,5}:\s{0,5}"([^"\n]{1,500})"')
 _QUOTED = re.compile(r"""(["'])(.*)\1""")
 _NUMBER = re.compile(r"[\d.]{1,30}(?:ms|[smhd])?")
+_SWITCH = frozenset({"allow", "disable", "enable", "empty", "require", "use"})
 
 
 @cache
@@ -149,7 +150,8 @@ def credential(name: str, value: str) -> str:
     if not names_a_secret(name) or not _literal(value):
         return ""
     words = [word.lower() for word in _WORDS.findall(name)]
-    if _NUMBER.fullmatch(value) and not any(map(_PASSWORD.fullmatch, words)):
+    switch = not _SWITCH.isdisjoint(words)
+    if _NUMBER.fullmatch(value) and (switch or not any(map(_PASSWORD.fullmatch, words))):
         return ""
     return f"the value of {name}"
 

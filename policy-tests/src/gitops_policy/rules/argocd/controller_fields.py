@@ -94,11 +94,15 @@ def application_ignores_controller_fields(application: Resource, world: World) -
 def secret_has_one_maker(resource: Resource, world: World) -> Iterator[Problem]:
     """No Secret of a controller stands in Git too, or is made by a second object.
 
-    ExternalSecrets may merge into one; two Certificates of one Secret fight over it.
+    ExternalSecrets may merge into one; two Certificates of one Secret fight over it. A Secret
+    with labels and no data only brings the labels.
     """
+    if _is_empty(resource):
+        return
     for namespace, name, _ in made_by(resource):
         sources = secret_sources(world).get((namespace, name), [])
-        beside = [other for other in sources if not world.apart(other, resource)]
+        full = (other for other in sources if not _is_empty(other))
+        beside = [other for other in full if not world.apart(other, resource)]
         others = [other for other in beside if other is not resource]
         first = beside and beside[0] is resource
         if not others or first or _merges(resource) or all(map(_merges, others)):
@@ -108,6 +112,12 @@ def secret_has_one_maker(resource: Resource, world: World) -> Iterator[Problem]:
             f"Secret {name!r} is also made by {others[0].id}",
             "leave it to one of them",
         )
+
+
+def _is_empty(resource: Resource) -> bool:
+    """Say whether a Secret has labels and no data: its maker keeps the one and adds the other."""
+    held = any(mapping(resource.content, key) for key in ("data", "stringData"))
+    return resource.group_kind == "Secret" and bool(resource.labels) and not held
 
 
 def _merges(resource: Resource) -> bool:

@@ -106,7 +106,7 @@ def one_pdb_per_pod(pod: Pod, world: World) -> Iterator[Problem]:
 )
 def pdb_one_workload(budget: Resource, world: World) -> Iterator[Problem]:
     """Its pods belong to one workload (a Rollout's canary and stable pods are one)."""
-    workloads = covered(budget, world)
+    workloads = [w for w in covered(budget, world) if not world.apart(w, budget)]
     if len(workloads) > 1:
         names = ", ".join(f"{workload.kind} {workload.name!r}" for workload in workloads)
         yield budget.problem(

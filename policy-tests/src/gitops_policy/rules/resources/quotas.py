@@ -17,6 +17,7 @@ from gitops_policy.world import World
 
 _QUOTA = "https://kubernetes.io/docs/concepts/policy/resource-quotas/"
 _LIMITS = "https://kubernetes.io/docs/concepts/policy/limit-range/"
+_NAMED = 8
 
 
 @rule(
@@ -30,12 +31,16 @@ _LIMITS = "https://kubernetes.io/docs/concepts/policy/limit-range/"
 def quota_fits_release(quota: Resource, world: World) -> Iterator[Problem]:
     """The sum over the namespace at autoscaler maximum with surge stays within each hard limit.
 
-    Pods that its scopes leave out do not count.
+    Pods that its scopes leave out do not count. One in a folder of plain files that names no
+    namespace is not measured: nothing says what is beside it.
     """
+    if world.unplaced(quota):
+        return
     for name, hard in mapping(quota.spec, "hard").items():
         allowed, wanted = quantity(hard), need(str(name), quota, world)
         if allowed is not None and wanted is not None and wanted.amount > allowed:
-            of_what = f" ({', '.join(wanted.parts)})" if wanted.parts else ""
+            more = f" and {len(wanted.parts) - _NAMED} more" if wanted.parts[_NAMED:] else ""
+            of_what = f" ({', '.join(wanted.parts[:_NAMED])}{more})" if wanted.parts else ""
             yield quota.problem(
                 ("spec", "hard", name),
                 f"up to {_shown(wanted.amount)} may be needed{of_what}, the quota is {hard}",
