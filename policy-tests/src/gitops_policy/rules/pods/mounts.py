@@ -22,6 +22,7 @@ _SOCKETS = (
     "/run/crio/crio.sock",
     "/run/podman/podman.sock",
 )
+_SOCKET_NAMES = frozenset(posixpath.basename(path) for path in _SOCKETS)
 _DOCKER = "/run/docker"
 _SENSITIVE = (
     "/",
@@ -107,14 +108,19 @@ def sensitive_host_path(pod: Pod) -> Iterator[Problem]:
     references=[_HARDENING],
     kinds=PODS,
     known_as=(
-        "kube-linter:docker-sock checkov:CKV_K8S_27 kubescape:C-0074 trivy:KSV-0006 datree:30 "
-        "kyverno:disallow-cri-sock-mount"
+        "kube-linter:docker-sock kube-linter:container-runtime-sock checkov:CKV_K8S_27 "
+        "kubescape:C-0074 trivy:KSV-0006 datree:30 kyverno:disallow-cri-sock-mount"
     ),
 )
 def container_runtime_socket(pod: Pod) -> Iterator[Problem]:
-    """No hostPath is, or contains, a socket of docker, containerd, CRI-O or podman."""
+    """No hostPath is, or contains, a socket of docker, containerd, CRI-O or podman.
+
+    Where the runtime is configured to put it elsewhere, its file name tells.
+    """
     for i, path in _host_paths(pod):
         reached = [s for s in _SOCKETS if s == path or s.startswith(path.rstrip("/") + "/")]
+        if not reached and posixpath.basename(path) in _SOCKET_NAMES:
+            reached = [path]
         if reached or path == _DOCKER:
             yield pod.problem(
                 ("volumes", i, "hostPath", "path"),
