@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitops_policy.fields import entries, text
+from gitops_policy.fields import entries, field, text
 from gitops_policy.kubernetes.permissions import (
     BINDINGS,
     GOOD_PRACTICES,
@@ -19,6 +19,7 @@ from gitops_policy.registry import BUILD, PODS, rule
 from gitops_policy.world import World
 
 _ACCOUNTS = "https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/"
+_DAY = 86400
 
 
 def service_account(pod: Pod) -> str:
@@ -57,7 +58,10 @@ def automount_service_account_token(pod: Pod, world: World) -> Iterator[Problem]
     rationale="Stricter: it holds whatever the ServiceAccount says, and for pods that use the API.",
     references=[_ACCOUNTS],
     kinds=PODS,
-    known_as="checkov:CKV_K8S_38 trivy:KSV-0036 datree:53 kyverno:restrict-automount-sa-token",
+    known_as=(
+        "kube-linter:automount-service-account-token checkov:CKV_K8S_38 trivy:KSV-0036 datree:53 "
+        "kyverno:restrict-automount-sa-token"
+    ),
     default=False,
 )
 def pod_refuses_service_account_token(pod: Pod) -> Iterator[Problem]:
@@ -68,6 +72,31 @@ def pod_refuses_service_account_token(pod: Pod) -> Iterator[Problem]:
             "does not refuse the token",
             "set automountServiceAccountToken: false",
         )
+
+
+@rule(
+    id="projected-token-short-lived",
+    title="Projected tokens end within a day",
+    severity="info",
+    rationale=(
+        "The kubelet renews a token after 24 hours at the latest: a longer life serves only "
+        "whoever stole one."
+    ),
+    references=[_ACCOUNTS + "#launch-a-pod-using-service-account-token-projection"],
+    kinds=PODS,
+    known_as="kube-linter:projected-token-long-expiration",
+)
+def projected_token_short_lived(pod: Pod) -> Iterator[Problem]:
+    """`expirationSeconds` of a projected serviceAccountToken is at most 86400."""
+    for i, volume in pod.volumes:
+        for j, source in entries(volume, "projected", "sources"):
+            seconds = field(source, "serviceAccountToken", "expirationSeconds")
+            if isinstance(seconds, int) and seconds > _DAY:
+                yield pod.problem(
+                    ("volumes", i, "projected", "sources", j, "serviceAccountToken"),
+                    f"the token lives {seconds} seconds",
+                    f"set expirationSeconds to {_DAY} or less; 3600 is the default",
+                )
 
 
 @rule(
