@@ -27,6 +27,9 @@ _WHY = "The binding says who gets what its Role allows."
 _MACHINES = ("ServiceAccount", "Node")
 _STREAMS = Access(("",), ("pods/exec", "nodes/proxy"), ("create",))
 _SECRETS = Access(("",), ("secrets",), ("get", "list", "watch", "create", "delete"))
+_SECRET_USE = Access(
+    ("",), ("secrets",), ("get", "list", "watch", "create", "update", "patch", "delete")
+)
 _BIND = Access((RBAC,), ("rolebindings", "clusterrolebindings"), ("bind",))
 _IMPERSONATION = Access(("",), ("users", "groups", "serviceaccounts"), ("impersonate",))
 
@@ -137,6 +140,21 @@ def no_binding_to_pod_creation(binding: Resource, world: World) -> Iterator[Prob
 def no_binding_to_secrets(binding: Resource, world: World) -> Iterator[Problem]:
     """The Role of the build that is bound neither reads, creates nor deletes Secrets."""
     yield from _gives(binding, world, _SECRETS, "use Secrets", named=True)
+
+
+@rule(
+    id="no-cluster-wide-binding-to-secrets",
+    title="Nobody is bound to a Role about Secrets in all namespaces",
+    severity="error",
+    rationale="What the Role allows holds for the Secrets of every namespace, future ones too.",
+    references=[GOOD_PRACTICES + "#listing-secrets"],
+    kinds=[f"{RBAC}/ClusterRoleBinding"],
+    known_as="kube-linter:cluster-wide-secrets-access",
+    by_name_only=True,
+)
+def no_cluster_wide_binding_to_secrets(binding: Resource, world: World) -> Iterator[Problem]:
+    """The ClusterRole of the build that a ClusterRoleBinding names gives nothing on Secrets."""
+    yield from _gives(binding, world, _SECRET_USE, "use Secrets everywhere", named=True)
 
 
 @rule(

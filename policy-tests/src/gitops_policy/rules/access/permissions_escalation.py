@@ -57,8 +57,9 @@ _TOKENS = Access(("",), ("serviceaccounts/token",), ("create",))
     references=[_ESCALATE],
     kinds=ROLES,
     known_as=(
-        "checkov:CKV_K8S_157 checkov:CKV_K8S_158 kubescape:C-0191 "
-        "datree:105 kyverno:restrict-escalation-verbs-roles cis:5.1.8"
+        "kube-linter:bind-verb-in-role kube-linter:escalate-verb-in-role checkov:CKV_K8S_157 "
+        "checkov:CKV_K8S_158 kubescape:C-0191 datree:105 "
+        "kyverno:restrict-escalation-verbs-roles cis:5.1.8"
     ),
 )
 def no_role_escalation(role: Resource) -> Iterator[Problem]:
@@ -157,6 +158,22 @@ def no_certificate_approval(role: Resource) -> Iterator[Problem]:
     approval = list(grants(role, _APPROVAL, "approve certificates", _NAME_SIGNERS))
     if approval and not of_the_system(role):
         yield from approval
+        yield from grants(role, _SIGNERS, "approve certificates of any signer", _NAME_SIGNERS)
+
+
+@rule(
+    id="no-approval-for-any-signer",
+    title="Roles approve or sign for named signers only",
+    severity="info",
+    rationale="Rights of several Roles add up: another may hold the approval of requests.",
+    references=[GOOD_PRACTICES + "#csrs-and-certificate-issuing"],
+    kinds=ROLES,
+    known_as="kube-linter:approve-signers-without-resource-names",
+    default=False,
+)
+def no_approval_for_any_signer(role: Resource) -> Iterator[Problem]:
+    """A rule to approve or sign for signers names them."""
+    if not of_the_system(role):
         yield from grants(role, _SIGNERS, "approve certificates of any signer", _NAME_SIGNERS)
 
 

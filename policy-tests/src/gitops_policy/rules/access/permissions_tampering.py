@@ -34,6 +34,11 @@ _LOGS = Access(("",), ("pods/log",), _DELETES)
 _CONFIG_MAPS = Access(("",), ("configmaps",), CHANGES)
 # Who writes them decides for the whole cluster where names lead and who may log in.
 _CLUSTER_CONFIG_MAPS = frozenset({"aws-auth", "coredns"})
+_COLLECTIONS = Access(
+    ("", "apps"),
+    ("secrets", "configmaps", "namespaces", "pods", "deployments"),
+    ("deletecollection",),
+)
 _DELETION = Access(
     ("", "apps", "batch"),
     (
@@ -179,6 +184,25 @@ def no_cluster_config_changes(role: Resource) -> Iterator[Problem]:
 def no_workload_deletion(role: Resource) -> Iterator[Problem]:
     """A rule to delete workloads, Services and Secrets names them."""
     yield from grants(role, _DELETION, "delete workloads", "add resourceNames, or prune from Git")
+
+
+@rule(
+    id="no-collection-deletion",
+    title="Roles do not delete whole collections",
+    severity="info",
+    rationale="One request with deletecollection takes every object of the kind away.",
+    references=["https://kubernetes.io/docs/reference/using-api/api-concepts/#collection-delete"],
+    kinds=ROLES,
+    known_as="kube-linter:deletecollection-verb-in-role",
+    default=False,
+)
+def no_collection_deletion(role: Resource) -> Iterator[Problem]:
+    """No rule lists `deletecollection` for Secrets, ConfigMaps, workloads or namespaces."""
+    for i, item in entries(role.content, "rules"):
+        if "deletecollection" in sequence(item, "verbs") and _COLLECTIONS.allowed_by(item):
+            yield role.problem(
+                ("rules", i), "it may delete whole collections", "grant delete instead"
+            )
 
 
 @rule(

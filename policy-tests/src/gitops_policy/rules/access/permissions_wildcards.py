@@ -75,7 +75,9 @@ def no_wildcard_api_groups(role: Resource) -> Iterator[Problem]:
     rationale="Whoever is bound to it, today or later, is an administrator.",
     references=[_DOCS],
     kinds=ROLES,
-    known_as="kubescape:C-0035 kubescape:C-0187 trivy:KSV-0044",
+    known_as=(
+        "kube-linter:wildcard-resource-verb-combo kubescape:C-0035 kubescape:C-0187 trivy:KSV-0044"
+    ),
 )
 def no_administrator_role(role: Resource) -> Iterator[Problem]:
     """No rule has all verbs on all resources of all groups, or of the core group."""
