@@ -229,6 +229,7 @@ def guaranteed_qos(container: Container) -> Iterator[Problem]:
     kinds=CONTAINERS,
     known_as=(
         "kube-score:container-ephemeral-storage-request-and-limit "
+        "kube-linter:unset-ephemeral-storage-requirements "
         "gatekeeper:ephemeralstoragelimit gatekeeper:k8scontainerephemeralstoragelimit"
     ),
 )
