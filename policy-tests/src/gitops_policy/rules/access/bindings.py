@@ -192,7 +192,9 @@ def no_anonymous_binding(binding: Resource) -> Iterator[Problem]:
     rationale="Every account of every pod, and on some clouds everybody with a login, has them.",
     references=[_ROLES + "#discovery-roles"],
     kinds=BINDINGS,
-    known_as="trivy:KSV-01011 gatekeeper:disallowanonymous",
+    known_as=(
+        "trivy:KSV-01011 gatekeeper:disallowanonymous kyverno:restrict-binding-system-groups"
+    ),
 )
 def no_authenticated_binding(binding: Resource) -> Iterator[Problem]:
     """No subject is system:authenticated."""

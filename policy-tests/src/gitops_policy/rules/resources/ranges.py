@@ -28,7 +28,8 @@ _OWN_CLASSES = ("system-cluster-critical", "system-node-critical")
     kinds=CONTAINERS,
     known_as=(
         "polaris:resourceMinimum polaris:resourceMaximum gatekeeper:containerlimits "
-        "gatekeeper:containerrequests kubescape:C-0004 kubescape:C-0050"
+        "gatekeeper:containerrequests gatekeeper:ephemeralstoragelimit kubescape:C-0004 "
+        "kubescape:C-0050"
     ),
 )
 def resource_range(container: Container, world: World) -> Iterator[Problem]:
