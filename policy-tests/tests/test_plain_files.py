@@ -139,3 +139,28 @@ def test_a_template_is_called_one(files) -> None:
     (path,) = files(a="apiVersion: v1\nkind: Pod\nmetadata:\n  {{ name }}: a\n")
     with pytest.raises(ManifestError, match="lint what it renders"):
         build_files([Path(path)])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes: []\n",
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n",
+        "apiVersion: v1\npolicies: []\n",
+    ],
+)
+def test_a_tools_own_file_beside_manifests_is_named_and_not_refused(
+    files, tmp_path, content
+) -> None:
+    files(a=SERVICE, b=content)
+    ((severity, message),) = found([str(tmp_path)], "file-holds-objects")
+    assert (severity, message) == ("info", "holds no Kubernetes object: not checked")
+
+
+def test_a_manifest_without_head_is_refused_in_a_folder_too(files, tmp_path) -> None:
+    files(a=SERVICE, b="apiVersion: apps/v1\nkind: Deployment\nspec: {}\n", c="metadata: {name: a}")
+    _, failures = check([str(tmp_path)], Config())
+    assert sorted(failure.reason for failure in failures) == [
+        "the object has no apiVersion",
+        "the object has no metadata",
+    ]

@@ -146,7 +146,8 @@ class Index:
         if found is None or near is None:
             return found
         others = self._again.get((group_kind, namespace, name), ())
-        return min((found, *others), key=lambda other: _distance(other, near))
+        nearest: Resource = min((found, *others), key=lambda other: _distance(other, near))
+        return nearest
 
     @cached_property
     def _again(self) -> dict[tuple[str, str, str], list[Resource]]:

@@ -24,6 +24,7 @@ from gitops_policy.reading.release_file import FILE, faults
 RENDER_SECONDS = 60
 SUFFIXES = (".yaml", ".yml", ".json")
 LEDGER = Path("policy-tests") / "exemptions.yaml"
+_CONFIGURATION_GROUPS = (".config.k8s.io", ".kind.x-k8s.io")
 _CHART = "is a Helm chart, which is not rendered: lint what `helm template` makes of it"
 
 
@@ -195,8 +196,14 @@ def _is_ledger(content: object) -> bool:
 
 
 def _is_foreign(content: object) -> bool:
-    """Say whether a document is a mapping that never was to be an object."""
-    return isinstance(content, dict) and not content.keys() & {"apiVersion", "kind", "metadata"}
+    """Say whether a document is a mapping that never was to be an object of a cluster.
+
+    Components and tools read files of their own, which have an apiVersion and no metadata.
+    """
+    if not isinstance(content, dict) or "metadata" in content:
+        return False
+    group = text(content, "apiVersion").rpartition("/")[0]
+    return "kind" not in content or f".{group}".endswith(_CONFIGURATION_GROUPS)
 
 
 def build_sources(sources: Iterable[Source], name: str = "") -> Build:
