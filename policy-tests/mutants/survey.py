@@ -19,7 +19,8 @@ from gitops_policy.findings import Report, Severity
 from gitops_policy.reading.build import Build, build_kustomization
 from gitops_policy.world import Workspace
 
-from mutants import (
+# Imported for the operators that they register.
+from mutants import (  # noqa: F401
     applications,
     gates,
     hardening,
@@ -44,19 +45,6 @@ FOLDERS = (
     "argocd",
 )
 THOROUGH = "overlays/production/inference"
-MODULES = (
-    applications,
-    gates,
-    hardening,
-    monitoring,
-    networking,
-    placement,
-    releases,
-    routing,
-    scaling,
-    serving,
-    workloads,
-)
 SEED = 20261121
 
 

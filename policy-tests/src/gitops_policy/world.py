@@ -11,11 +11,14 @@ from typing import Any, TypeVar
 from gitops_policy.apis.catalogue import BuiltIn, Custom, built_in, custom, schema_folder
 from gitops_policy.config import Config
 from gitops_policy.exemptions import Exemption, find_exemptions
+from gitops_policy.fields import Path as FieldPath
 from gitops_policy.fields import text
-from gitops_policy.model import Index, Resource
+from gitops_policy.findings import Origin
+from gitops_policy.model import Index, Problem, Resource
 from gitops_policy.pods import Container, Pod, carrier_of, pods
 from gitops_policy.reading.build import LEDGER, Build, build_kustomization, is_kustomization, upward
 from gitops_policy.reading.kustomization import RenderError
+from gitops_policy.reading.manifests import Source
 
 Answer = TypeVar("Answer")
 
@@ -115,6 +118,11 @@ class World:
     def _carried(self) -> dict[Resource, list[Pod]]:
         found = {resource: pods(resource) for resource in self.index.resources}
         return {resource: templates for resource, templates in found.items() if templates}
+
+    def problem_in(self, source: Source, path: FieldPath, message: str, fix: str) -> Problem:
+        """Describe a problem at a place of a file that the render read."""
+        origin = Origin(self.build.name, source.file, source.line(path))
+        return Problem(None, path, message, fix, origin=origin)
 
     def templates_in(self, resource: Resource) -> list[Pod]:
         """Return the pod templates that stand in an object of the build."""

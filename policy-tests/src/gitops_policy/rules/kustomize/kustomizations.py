@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitops_policy.fields import Path, entries, mapping, sequence, text
-from gitops_policy.findings import Origin, Severity
+from gitops_policy.findings import Severity
 from gitops_policy.model import Problem
 from gitops_policy.reading.kustomization import Kustomization, shown
 from gitops_policy.reading.manifests import ManifestError, Source, read_text
@@ -23,11 +23,6 @@ _DEPRECATED = {
     "patchesStrategicMerge": "patches",
     "vars": "replacements",
 }
-
-
-def _problem(world: World, source: Source, path: Path, message: str, fix: str) -> Problem:
-    origin = Origin(world.build.name, source.file, source.line(path))
-    return Problem(None, path, message, fix, origin=origin)
 
 
 def _present(world: World, *names: str) -> Iterator[tuple[Source, str]]:
@@ -51,8 +46,7 @@ def no_merge_patch_on_rollout(world: World) -> Iterator[Problem]:
         source = kustomization.source
         for path, target, content in _patches(kustomization, world):
             if isinstance(content, dict) and "Rollout" in (target, text(content, "kind")):
-                yield _problem(
-                    world,
+                yield world.problem_in(
                     source,
                     path,
                     "a strategic merge patch on a Rollout replaces its lists",
@@ -99,8 +93,7 @@ def _file(item: Kustomization, path: str, world: World) -> list[Any]:
 def no_custom_openapi(world: World) -> Iterator[Problem]:
     """No kustomization of the tree sets `openapi`."""
     for source, name in _present(world, "openapi"):
-        yield _problem(
-            world,
+        yield world.problem_in(
             source,
             (name,),
             "a custom schema replaces the built-in one",
@@ -137,8 +130,7 @@ def rollout_name_references(world: World) -> Iterator[Problem]:
         for _, spec in entries(reference, "fieldSpecs")
     )
     if generators and not known:
-        yield _problem(
-            world,
+        yield world.problem_in(
             generators[0][0],
             (generators[0][1],),
             "names generated here are not rewritten inside the Rollout",
@@ -157,8 +149,8 @@ def rollout_name_references(world: World) -> Iterator[Problem]:
 def no_name_prefix(world: World) -> Iterator[Problem]:
     """Neither namePrefix nor nameSuffix stands in the tree."""
     for source, name in _present(world, "namePrefix", "nameSuffix"):
-        yield _problem(
-            world, source, (name,), f"{name} renames objects", "let namespaces differ instead"
+        yield world.problem_in(
+            source, (name,), f"{name} renames objects", "let namespaces differ instead"
         )
 
 
@@ -175,14 +167,13 @@ def no_name_prefix(world: World) -> Iterator[Problem]:
 def no_common_labels(world: World) -> Iterator[Problem]:
     """No commonLabels, and no labels entry with includeSelectors."""
     for source, name in _present(world, "commonLabels"):
-        yield _problem(
-            world, source, (name,), "commonLabels changes selectors", "use labels: with pairs:"
+        yield world.problem_in(
+            source, (name,), "commonLabels changes selectors", "use labels: with pairs:"
         )
     for source, name in _present(world, "labels"):
         for i, item in entries(source.content, name):
             if item.get("includeSelectors") is True:
-                yield _problem(
-                    world,
+                yield world.problem_in(
                     source,
                     (name, i, "includeSelectors"),
                     "includeSelectors changes immutable selectors",
@@ -201,7 +192,7 @@ def no_common_labels(world: World) -> Iterator[Problem]:
 def no_deprecated_kustomize_field(world: World) -> Iterator[Problem]:
     """None of bases, commonLabels, patchesJson6902, patchesStrategicMerge, vars."""
     for source, name in _present(world, *_DEPRECATED):
-        yield _problem(world, source, (name,), f"{name} is deprecated", f"use {_DEPRECATED[name]}")
+        yield world.problem_in(source, (name,), f"{name} is deprecated", f"use {_DEPRECATED[name]}")
 
 
 @rule(
@@ -218,8 +209,7 @@ def kustomize_image_digest(world: World) -> Iterator[Problem]:
         for i, image in entries(source.content, name):
             if re.fullmatch(r"sha256:[0-9a-f]{64}", text(image, "digest")):
                 continue
-            problem = _problem(
-                world,
+            problem = world.problem_in(
                 source,
                 (name, i),
                 f"image {text(image, 'name')!r} is not set by digest",

@@ -7,21 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitops_policy.fields import Path, entries, mapping, text
-from gitops_policy.findings import Origin
 from gitops_policy.model import Problem, Resource
 from gitops_policy.notations.image_names import image_name
-from gitops_policy.reading.manifests import Source
 from gitops_policy.registry import BUILD, rule
 from gitops_policy.world import World
 
 _DOCS = "https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/"
 _GENERATORS = ("configMapGenerator", "secretGenerator")
 _RENAMING = ("namePrefix", "nameSuffix")
-
-
-def _problem(world: World, source: Source, path: Path, message: str, fix: str) -> Problem:
-    origin = Origin(world.build.name, source.file, source.line(path))
-    return Problem(None, path, message, fix, origin=origin)
 
 
 @rule(
@@ -55,7 +48,7 @@ def kustomize_patch_applies(world: World) -> Iterator[Problem]:
                     message = f"no object is {_shown(target)}"
                     path: Path = (name, i, "target")
                     fix = "correct the target: the patch does nothing"
-                    yield _problem(world, source, path, message, fix)
+                    yield world.problem_in(source, path, message, fix)
 
 
 def _shown(target: dict[str, Any]) -> str:
@@ -110,8 +103,7 @@ def kustomize_image_applies(world: World) -> Iterator[Problem]:
         for i, item in entries(source.content, "images"):
             wanted = {text(item, "name"), text(item, "newName")} - {""}
             if wanted and not wanted & names:
-                yield _problem(
-                    world,
+                yield world.problem_in(
                     source,
                     ("images", i, "name"),
                     f"no container runs {text(item, 'name')!r}",
