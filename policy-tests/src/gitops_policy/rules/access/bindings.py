@@ -241,11 +241,14 @@ def _subjects(binding: Resource, names: tuple[str, ...]) -> Iterator[Problem]:
     needs_whole=True,
 )
 def role_binding_resolves(binding: Resource, world: World) -> Iterator[Problem]:
-    """A namespaced Role and the ServiceAccounts of the own namespace are in the build."""
+    """A namespaced Role and the ServiceAccounts of the own namespace are in the build.
+
+    The Roles that the API server makes itself, in kube-system and kube-public, are everywhere.
+    """
     reference = mapping(binding.content, "roleRef")
     name = text(reference, "name")
     role = world.index.get(f"{RBAC}/Role", binding.namespace, name)
-    if reference.get("kind") == "Role" and role is None:
+    if reference.get("kind") == "Role" and role is None and not _of_the_cluster(binding, name):
         yield binding.problem(("roleRef", "name"), f"there is no Role {name!r}", "add it")
     for i, subject in entries(binding.content, "subjects"):
         namespace = text(subject, "namespace") or binding.namespace
@@ -256,3 +259,8 @@ def role_binding_resolves(binding: Resource, world: World) -> Iterator[Problem]:
             yield binding.problem(
                 ("subjects", i, "name"), f"there is no ServiceAccount {name!r}", "add it"
             )
+
+
+def _of_the_cluster(binding: Resource, name: str) -> bool:
+    own = name.startswith("system:") or name == "extension-apiserver-authentication-reader"
+    return own and binding.namespace in ("kube-system", "kube-public")

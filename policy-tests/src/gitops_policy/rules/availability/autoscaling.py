@@ -183,6 +183,8 @@ def no_replicas_with_hpa(workload: Resource, world: World) -> Iterator[Problem]:
     """`spec.replicas` is absent where an autoscaler owns it."""
     if "replicas" in workload.spec:
         for found in autoscalers(workload, world):
+            if world.apart(found, workload):
+                continue
             yield workload.problem(
                 ("spec", "replicas"),
                 f"{found.kind} {found.name!r} owns the replica count",

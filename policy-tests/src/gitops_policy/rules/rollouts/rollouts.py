@@ -81,7 +81,8 @@ def rollout_service_selectors(rollout: Resource, world: World) -> Iterator[Probl
     services = [
         service
         for _, name in services_of(rollout)
-        if (service := world.index.get("Service", rollout.namespace, name))
+        if (service := world.index.get("Service", rollout.namespace, name, near=rollout))
+        and not world.apart(service, rollout)
     ]
     for service in services:
         selector = mapping(service.spec, "selector")

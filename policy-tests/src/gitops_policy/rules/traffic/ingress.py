@@ -161,7 +161,7 @@ def ingress_host_path_unique(world: World) -> Iterator[Problem]:
             written = text(item, "path")
             wanted = written if exact else written.rstrip("/")
             key = (_class(ingress), host, wanted, str(exact))
-            if key in first:
+            if key in first and not world.apart(first[key], ingress):
                 yield ingress.problem(
                     (*path, "path"),
                     f"Ingress {first[key].namespace}/{first[key].name} has a rule for"
