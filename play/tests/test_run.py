@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from release_play.cli import main
+from release_play.workspace import COPIED
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [str(Path(sys.executable).with_name("release-play"))]
@@ -40,7 +41,7 @@ def running_below(folder: Path) -> list[str]:
 
 def checkout(folder: Path) -> Path:
     """A copy of the manifests that a test may break, with this repository's tools."""
-    for name in ("apps", "argocd", "base", "overlays", "rollouts"):
+    for name in COPIED:
         shutil.copytree(ROOT / name, folder / name)
     (folder / ".tools").symlink_to(ROOT / ".tools")
     return folder

@@ -11,7 +11,7 @@ from release_play.workspace import COPIED, WorkspaceError, open_workspace
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for name in COPIED:
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(parents=True)
     overlay = tmp_path / "overlays" / "staging" / "inference"
     overlay.mkdir(parents=True)
     (overlay / "kustomization.yaml").write_text("kind: Kustomization\n")

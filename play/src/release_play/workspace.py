@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-COPIED = ("apps", "argocd", "base", "overlays", "rollouts")
+# The manifests, and what the policies hold them to: runbooks and the metrics of the server.
+COPIED = ("apps", "argocd", "base", "docs", "overlays", "policy-tests/metrics", "rollouts")
 
 
 class WorkspaceError(Exception):
