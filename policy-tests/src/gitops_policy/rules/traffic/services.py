@@ -14,6 +14,8 @@ from gitops_policy.registry import rule
 from gitops_policy.world import World, once
 
 _SERVICES = "https://kubernetes.io/docs/concepts/services-networking/service/"
+# Of these kinds the selector is a plain map of labels, and filled in from the template.
+_PLAIN_SELECTORS = ("ReplicationController", "apps.openshift.io/DeploymentConfig")
 
 
 @rule(
@@ -213,7 +215,7 @@ def _managed(world: World) -> frozenset[tuple[str, str]]:
         "apps/ReplicaSet",
         "argoproj.io/Rollout",
         "batch/Job",
-        "ReplicationController",
+        *_PLAIN_SELECTORS,
     ],
     known_as=[
         "kube-linter:mismatching-selector",
@@ -225,14 +227,13 @@ def _managed(world: World) -> frozenset[tuple[str, str]]:
 def selector_matches_template(workload: Resource, world: World) -> Iterator[Problem]:
     """The selector is set and accepts the labels of the template.
 
-    Kubernetes fills it in for a Job or ReplicationController, Argo for a workloadRef.
+    It is filled in for a Job, ReplicationController or DeploymentConfig, by Argo for a workloadRef.
     """
     selector = mapping(workload.spec, "selector")
-    if workload.kind == "ReplicationController":
+    plain = workload.group_kind in _PLAIN_SELECTORS
+    if plain:
         selector = {"matchLabels": selector} if selector else {}
-    filled_in = workload.kind in ("Job", "ReplicationController") or mapping(
-        workload.spec, "workloadRef"
-    )
+    filled_in = plain or workload.kind == "Job" or mapping(workload.spec, "workloadRef")
     for pod in world.pods_of(workload):
         if not selector and filled_in:
             continue
