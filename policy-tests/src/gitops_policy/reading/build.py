@@ -24,6 +24,9 @@ from gitops_policy.reading.release_file import FILE, faults
 RENDER_SECONDS = 60
 SUFFIXES = (".yaml", ".yml", ".json")
 LEDGER = Path("policy-tests") / "exemptions.yaml"
+_INSTALL = (
+    "install it (https://kubectl.docs.kubernetes.io/installation/kustomize/; here: `make tools`)"
+)
 _CONFIGURATION_GROUPS = (".config.k8s.io", ".kind.x-k8s.io")
 _CHART = "is a Helm chart, which is not rendered: lint what `helm template` makes of it"
 
@@ -266,7 +269,7 @@ def _kustomize(folder: Path) -> str:
     binary = upward(folder, ".tools/bin/kustomize") or upward(Path.cwd(), ".tools/bin/kustomize")
     command = str(binary) if binary else shutil.which("kustomize")
     if not command:
-        reason = "kustomize is neither in .tools/bin nor in PATH: install it (here: `make tools`)"
+        reason = f"kustomize is neither in .tools/bin nor in PATH: {_INSTALL}"
         raise RenderError(reason, shown(folder))
     try:
         done = subprocess.run(  # noqa: S603
