@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 
@@ -89,10 +90,19 @@ def _flags(words: list[str]) -> Iterator[tuple[int, str, str]]:
 )
 def config_map_credential(config_map: Resource) -> Iterator[Problem]:
     """No key such as `password` with a value, no token, and no line `password: value` in a file."""
-    for key, value in mapping(config_map.content, "data").items():
-        if isinstance(value, str):
-            for reason in dict.fromkeys(_reasons(str(key), value)):
-                yield config_map.problem(("data", key), f"key {key!r} holds {reason}", _FIX)
+    for place, read in (("data", str), ("binaryData", _decoded)):
+        for key, value in mapping(config_map.content, place).items():
+            if isinstance(value, str):
+                for reason in dict.fromkeys(_reasons(str(key), read(value))):
+                    yield config_map.problem((place, key), f"key {key!r} holds {reason}", _FIX)
+
+
+def _decoded(value: str) -> str:
+    """Return the text that a value of binaryData holds, nothing where it is no text."""
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _reasons(key: str, value: str) -> Iterator[str]:
