@@ -99,8 +99,17 @@ class World:
         return one.parent != other.parent or one.parent in self._alternatives
 
     def unplaced(self, resource: Resource) -> bool:
-        """Say whether an object of a folder of plain manifests leaves its namespace open."""
-        return self.build.gathered and not text(resource.content, "metadata", "namespace")
+        """Say whether an object names no namespace, and its build is of several folders or sets.
+
+        What is applied beside it cannot be told then.
+        """
+        if not self.build.gathered or text(resource.content, "metadata", "namespace"):
+            return False
+        return bool(self._alternatives) or len(self._folders) > 1
+
+    @cached_property
+    def _folders(self) -> set[Path]:
+        return {file.parent for file in map(_file, self.index.resources) if file}
 
     @cached_property
     def _alternatives(self) -> set[Path]:

@@ -252,8 +252,6 @@ def container_range(world: World, namespace: str, wanted: str = "Container") -> 
 def _ranges(world: World) -> dict[tuple[str, str], dict[str, Any]]:
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for limits in world.index.of_kind("LimitRange"):
-        if world.unplaced(limits):
-            continue
         for _, item in entries(limits.spec, "limits"):
             _join(found.setdefault((limits.namespace, text(item, "type")), {}), _filled(item))
     return found

@@ -31,8 +31,8 @@ _NAMED = 8
 def quota_fits_release(quota: Resource, world: World) -> Iterator[Problem]:
     """The sum over the namespace at autoscaler maximum with surge stays within each hard limit.
 
-    Pods that its scopes leave out do not count. One in a folder of plain files that names no
-    namespace is not measured: nothing says what is beside it.
+    Pods that its scopes leave out do not count. One that names no namespace, among
+    several folders of plain files, is not measured: nothing says what is beside it.
     """
     if world.unplaced(quota):
         return
