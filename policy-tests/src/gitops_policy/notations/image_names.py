@@ -44,8 +44,7 @@ def image_name(reference: str) -> ImageName:
     """Read a reference as container runtimes do: no host in it means Docker Hub."""
     name, _, digest = reference.partition("@")
     first, slash, rest = name.partition("/")
-    hosted = first == "localhost" or first != first.lower() or "." in first or ":" in first
-    if slash and hosted:
+    if slash and _is_host(first):
         registry, remainder = first, rest
     else:
         registry, remainder = "docker.io", name
@@ -53,6 +52,18 @@ def image_name(reference: str) -> ImageName:
     if registry == "docker.io" and "/" not in path:
         path = f"library/{path}"
     return ImageName(registry, path, tag, digest)
+
+
+def _is_host(first: str) -> bool:
+    return first == "localhost" or first != first.lower() or "." in first or ":" in first
+
+
+def comes_from(image: ImageName, place: str) -> bool:
+    """Say whether an image is of a registry or below a path; no host means Docker Hub there too."""
+    place = place.rstrip("/")
+    hosted = _is_host(place.partition("/")[0])
+    places = (place,) if hosted else (f"docker.io/{place}", f"docker.io/library/{place}")
+    return any(f"{image.repository}/".startswith(f"{prefix}/") for prefix in places)
 
 
 def malformed(reference: str) -> str:

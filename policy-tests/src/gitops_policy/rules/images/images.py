@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gitops_policy.fields import Path, entries, field, text
 from gitops_policy.findings import Severity
 from gitops_policy.model import Problem
-from gitops_policy.notations.image_names import image_name, malformed
+from gitops_policy.notations.image_names import comes_from, image_name, malformed
 from gitops_policy.pods import Container, Pod
 from gitops_policy.registry import CONTAINERS, PODS, rule
 from gitops_policy.world import World
@@ -110,10 +110,6 @@ def image_digest(pod: Pod, world: World) -> Iterator[Problem]:
             )
 
 
-def _within(repository: str, registry: str) -> bool:
-    return f"{repository}/".startswith(f"{registry.rstrip('/')}/")
-
-
 @rule(
     id="image-registry",
     title="Images come from an allowed registry",
@@ -135,8 +131,8 @@ def image_registry(pod: Pod, world: World) -> Iterator[Problem]:
     if not allowed and not world.config.only:
         return
     for subject, path, reference in _references(pod):
-        repository = image_name(reference).repository
-        if not any(_within(repository, registry) for registry in allowed):
+        image = image_name(reference)
+        if not any(comes_from(image, registry) for registry in allowed):
             yield subject.problem(
                 path,
                 f"image {reference!r} is not from {' or '.join(allowed) or 'an allowed registry'}",

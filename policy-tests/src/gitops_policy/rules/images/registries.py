@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gitops_policy.fields import text
 from gitops_policy.model import Problem
-from gitops_policy.notations.image_names import image_name
+from gitops_policy.notations.image_names import comes_from, image_name
 from gitops_policy.pods import Container
 from gitops_policy.registry import CONTAINERS, rule
 from gitops_policy.world import World
@@ -28,9 +28,9 @@ _DEMAND = "It demands one vendor's registry: of use by name only, in a repositor
 def blocked_image_registry(container: Container, world: World) -> Iterator[Problem]:
     """No image's repository starts with one of the settings' blocked registries."""
     reference = text(container.spec, "image")
-    repository = image_name(reference).repository
+    image = image_name(reference)
     for registry in world.config.blocked_registries:
-        if f"{repository}/".startswith(f"{registry.rstrip('/')}/"):
+        if comes_from(image, registry):
             yield container.problem(
                 ("image",), f"image {reference!r} is from {registry}", "mirror the image"
             )
