@@ -115,13 +115,14 @@ spec: {containers: [{name: a, image: a}]}
 def command(tmp_path: Path):
     (tmp_path / "team").mkdir()
     (tmp_path / "team" / "rule.py").write_text(DYING_RULE)
-    (tmp_path / "a.yaml").write_text(PODS)
-    (tmp_path / "b.yaml").write_text(PODS)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pod.yaml").write_text(PODS)
 
     def arguments(rule: str) -> list[str]:
-        files = [str(tmp_path / name) for name in ("a.yaml", "b.yaml")]
+        folders = [str(tmp_path / name) for name in ("a", "b")]
         options = ["--rules", str(tmp_path / "team"), "--only", rule, "--jobs", "2"]
-        return [sys.executable, "-m", "gitops_policy.cli", "lint", *files, *options]
+        return [sys.executable, "-m", "gitops_policy.cli", "lint", *folders, *options]
 
     return arguments
 
