@@ -31,6 +31,8 @@ HOLDS: list[tuple[str, Any]] = [
     ("self.__namespace__ == 'a'", {"namespace": "a"}),
     ("self.size() > 0 ? self[0].x == 1 : true", []),
     ("self == 1.0 && self <= 1", 1),
+    ("self % 3 == -1 && self / 2 == -3 && 7 % -3 == 1", -7),
+    ("self / 10 == 900719925474099301", 9007199254740993015),
 ]
 
 

@@ -57,6 +57,14 @@ def _plus(one: Any, other: Any) -> Any:
     return one + other
 
 
+def _divided(one: Any, other: Any) -> Any:
+    """Divide as CEL does: whole numbers towards zero, whatever their size."""
+    if not isinstance(one, int) or not isinstance(other, int):
+        return one / other
+    whole = abs(one) // abs(other)
+    return whole if (one < 0) == (other < 0) else -whole
+
+
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "==": _equal,
     "!=": lambda one, other: not _equal(one, other),
@@ -68,8 +76,8 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "+": _plus,
     "-": lambda one, other: one - other,
     "*": lambda one, other: one * other,
-    "/": lambda one, other: int(one / other) if isinstance(one, int) else one / other,
-    "%": lambda one, other: one % other,
+    "/": _divided,
+    "%": lambda one, other: one - other * _divided(one, other),
 }
 
 
