@@ -158,3 +158,12 @@ def test_memory_above_the_request_is_an_error_where_a_gpu_is_used() -> None:
     assert lint([pod], only).findings[0].severity is Severity.warning
     resources["limits"]["nvidia.com/gpu"] = "1"
     assert lint([pod], only).findings[0].severity is Severity.error
+
+
+def test_a_severity_is_its_word_and_has_an_order() -> None:
+    assert Severity.error == "error"
+    assert sorted(["warning", *Severity], key=Severity)[0] == "info"
+    assert Severity.info < Severity.warning < Severity.error >= "error"
+    assert max(Severity) is Severity.error
+    assert Severity.warning > "info"
+    assert Severity.warning <= Severity.warning

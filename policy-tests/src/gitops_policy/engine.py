@@ -183,5 +183,7 @@ def _by_rule(said: list[tuple[int, Said]]) -> list[Said]:
 def _ordered(findings: list[Finding]) -> tuple[Finding, ...]:
     empty = ResourceId("", "", "", "")
     return tuple(
-        sorted(findings, key=lambda f: (-f.severity, str(f.resource or empty), f.pointer, f.rule))
+        sorted(
+            findings, key=lambda f: (-f.severity.rank, str(f.resource or empty), f.pointer, f.rule)
+        )
     )

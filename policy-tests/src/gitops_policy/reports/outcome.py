@@ -100,7 +100,7 @@ def groups(reports: Mapping[str, Report]) -> list[Group]:
             if build not in place.builds:
                 place.builds.append(build)
             place.namespaces.add(finding.resource.namespace if finding.resource else "")
-    return sorted(found.values(), key=lambda g: (-g.severity, g.rule))
+    return sorted(found.values(), key=lambda g: (-g.severity.rank, g.rule))
 
 
 def _message(finding: Finding) -> str:
