@@ -241,7 +241,13 @@ def test_both_analysis_steps_ask_every_question_after_the_weight_is_set(
         for name, value in step.items()
     ]
 
-    questions = ["minimum-traffic", "error-sprt", "error-window", "latency-500ms", "model-sanity"]
+    questions = [
+        "minimum-traffic",
+        "error-sprt",
+        "error-window",
+        "latency-500ms-window",
+        "model-sanity",
+    ]
     assert outline == [
         ("setCanaryScale", {"weight": 10}),
         ("setWeight", 10),

@@ -18,7 +18,7 @@ PRODUCTION = "overlays/production/inference"
 Edit = tuple[str, str, str, str]
 IN_PRODUCTION: list[Edit] = [
     ("metric-exists", "AnalysisTemplate/error-sprt", "http_requests_total", "http_request_total"),
-    ("metric-exists", "AnalysisTemplate/latency-500ms",
+    ("metric-exists", "AnalysisTemplate/latency-500ms-window",
      "http_request_duration_seconds_bucket", "http_request_duration_bucket"),
     ("metric-exists", "PrometheusRule/inference-recording",
      "namespace:inference_errors:ratio_rate5m", "namespace:inference_errors:rate5m"),
@@ -33,9 +33,9 @@ IN_PRODUCTION: list[Edit] = [
     ("metric-label-value-possible", "AnalysisTemplate/error-window", "5..", "6.."),
     ("metric-label-value-possible", "AnalysisTemplate/minimum-traffic",
      "infer|predict", "infers|predicts"),
-    ("metric-bucket-label", "AnalysisTemplate/latency-500ms",
+    ("metric-bucket-label", "AnalysisTemplate/latency-500ms-window",
      "http_request_duration_seconds_bucket", "http_request_duration_seconds_count"),
-    ("latency-threshold-is-edge", "AnalysisTemplate/latency-500ms",
+    ("latency-threshold-is-edge", "AnalysisTemplate/latency-500ms-window",
      'le=\\"0.5\\"', 'le=\\"0.45\\"'),
     ("latency-threshold-is-edge", "PrometheusRule/inference-recording",
      'le=\\"1.0\\"', 'le=\\"1.5\\"'),

@@ -52,7 +52,7 @@ def test_every_question_is_asked_at_ten_and_at_fifty_percent(environment: str) -
             "minimum-traffic",
             "error-sprt",
             "error-window",
-            "latency-500ms",
+            "latency-500ms-window",
             "model-sanity",
         }
         assert analysis.arguments["namespace"] == f"inference-{environment}"

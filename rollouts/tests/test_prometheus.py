@@ -123,7 +123,7 @@ def test_a_good_canary_advances(provider: PrometheusProvider) -> None:
     assert values["error-window"][1] == 0
     assert values["model-sanity"] == [0.0]
     assert values["error-sprt"][0] == pytest.approx(150 * STEPS * -0.0040120415)
-    assert values["latency-500ms"] == pytest.approx([5400, 72], rel=0.03)
+    assert values["latency-500ms-window"] == pytest.approx([5400, 72], rel=0.03)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_good_canary_advances(provider: PrometheusProvider) -> None:
     [
         ("failing", "error-sprt"),
         ("insane", "model-sanity"),
-        ("slow", "latency-500ms"),
+        ("slow", "latency-500ms-window"),
     ],
 )
 def test_a_bad_canary_is_aborted_by_the_template_that_asks_for_it(

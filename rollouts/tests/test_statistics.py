@@ -31,7 +31,7 @@ def metric(name: str, **arguments: str) -> Any:
 
 SPRT = metric("error-sprt")
 WINDOW = metric("error-window", **{"minimum-requests": "52"})
-LATENCY = metric("latency-500ms", **{"minimum-requests": "300"})
+LATENCY = metric("latency-500ms-window", **{"minimum-requests": "300"})
 
 
 def llr(errors: int, requests: int) -> float:
