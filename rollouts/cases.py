@@ -1,0 +1,225 @@
+"""Cases of the templates: the value of a query by promtool, the verdict by the evaluator."""
+
+import itertools
+import math
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import yaml
+from canary_gate import Analysis, AnalysisResult, ProviderError, load_templates, run_analysis
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATES = ROOT / "rollouts" / "templates"
+PROMTOOL = ROOT / ".tools" / "bin" / "promtool"
+#: What the Rollout gives; any other argument without a default gets its own name as value.
+TARGET = {"namespace": "test", "canary-hash": "canary", "stable-hash": "stable"}
+#: What a query meets in operation; every template has a case of each.
+SITUATIONS = (
+    "good",
+    "bad",
+    "empty",
+    "nan",
+    "low-traffic",
+    "counter-reset",
+    "pod-restart",
+    "late-first-scrape",
+    "lost-scrape",
+    "shared-outage",
+    "retry",
+    "stable-restart",
+    "scaling",
+    "clock-skew",
+)
+_ACTIONS = {"pass": "advance", "fail": "abort", "undecided": "pause"}
+_FIELDS = {"name", "situation", "at", "interval", "arguments", "series", "value", "verdict"}
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series in promtool's notation, the query's value by its label `count`, and the verdict."""
+
+    template: str
+    name: str
+    series: Mapping[str, Any]
+    value: Mapping[str, float]
+    verdict: str
+    situation: str = ""
+    at: str = "10m"
+    interval: str = "15s"
+    arguments: Mapping[str, str] | None = None
+
+    @property
+    def id(self) -> str:
+        """Template and name: what promtool and pytest call the case."""
+        return f"{self.template}: {self.name}"
+
+
+def read_document(template: str) -> Document:
+    """Read a template as it stands in Git."""
+    document: Document = yaml.safe_load((TEMPLATES / template / "template.yaml").read_text())
+    return document
+
+
+def prometheus_templates() -> list[str]:
+    """Names of the templates that ask Prometheus; jobs have no series to show."""
+    names = sorted(path.parent.name for path in TEMPLATES.glob("*/template.yaml"))
+    return [name for name in names if _asks_prometheus(read_document(name))]
+
+
+def _asks_prometheus(document: Document) -> bool:
+    return any("prometheus" in metric["provider"] for metric in document["spec"]["metrics"])
+
+
+def read_cases(template: str) -> list[Case]:
+    """Read the cases of a template; raises ValueError for a field or situation unknown here."""
+    path = TEMPLATES / template / "tests" / "cases.yaml"
+    cases = []
+    for content in yaml.safe_load(path.read_text()) if path.exists() else []:
+        unknown = set(content) - _FIELDS or {content.get("situation", "good")} - set(SITUATIONS)
+        if unknown:
+            raise ValueError(f"{path}: {content['name']}: unknown {', '.join(sorted(unknown))}")
+        cases.append(Case(template=template, **content))
+    return cases
+
+
+def analysis(document: Document, arguments: Mapping[str, str] | None = None) -> Analysis:
+    """Resolve a template as a step would; raises RefusedError as the controller refuses."""
+    names = [argument["name"] for argument in document["spec"].get("args", ())]
+    missing = {a["name"]: a["name"] for a in document["spec"].get("args", ()) if "value" not in a}
+    given = missing | {n: v for n, v in TARGET.items() if n in names} | dict(arguments or {})
+    return Analysis(load_templates([document]).values(), given)
+
+
+def series(text: str) -> str:
+    """Write a case's series with the labels that the scrape adds; `label=""` leaves one out.
+
+    `hash` is short for `rollouts_pod_template_hash`. kube-state-metrics' series (`kube_...`)
+    and recorded ones (`a:b`) get the namespace only.
+    """
+    name, labels = re.fullmatch(r"([\w:]+)(?:\{(.*)\})?", text).groups()  # type: ignore[union-attr]
+    found = {"namespace": "test"}
+    if not name.startswith("kube_") and ":" not in name:
+        found |= {"pod": "a", "container": "inference-server", "hash": "canary"}
+    found |= dict(re.findall(r'(\w+)="([^"]*)"', labels or ""))
+    if "hash" in found:
+        found["rollouts_pod_template_hash"] = found.pop("hash")
+    return name + "{" + ",".join(f'{k}="{v}"' for k, v in found.items() if v) + "}"
+
+
+def _every_nan(values: str) -> str:
+    """Spell out `NaNx40`, which promtool's notation has for numbers only."""
+    return re.sub(r"NaNx(\d+)", lambda times: " ".join(["NaN"] * (int(times[1]) + 1)), values)
+
+
+def _expectations(query: str, value: Mapping[str, float]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Compare to six decimals; two NaN are never equal, so ask which samples are one."""
+    if any(map(math.isnan, value.values())):
+        yield f"({query}) != bool ({query})", {k: float(math.isnan(v)) for k, v in value.items()}
+    numbers = {k: v for k, v in value.items() if not math.isnan(v)}
+    yield (
+        f"round(({query}) == ({query}), 0.000001)",
+        {k: math.floor(v * 1e6 + 0.5) / 1e6 if math.isfinite(v) else v for k, v in numbers.items()},
+    )
+
+
+def unit_test(case: Case, query: str) -> dict[str, Any]:
+    """Write a case as a group of promtool's unit tests."""
+    return {
+        "name": case.id,
+        "interval": case.interval,
+        "input_series": [
+            {"series": series(name), "values": _every_nan(str(values))}
+            for name, values in case.series.items()
+        ],
+        "promql_expr_test": [
+            {
+                "expr": expression,
+                "eval_time": case.at,
+                "exp_samples": [
+                    {"labels": f'{{count="{label}"}}' if label else "{}", "value": number}
+                    for label, number in expected.items()
+                ],
+            }
+            for expression, expected in _expectations(query, case.value)
+        ],
+    }
+
+
+def promtool(tests: list[dict[str, Any]]) -> dict[str, str]:
+    """Run named groups in one process; what promtool says of each group that fails.
+
+    Raises RuntimeError where it says nothing of any group, as it does of a file it cannot read.
+    """
+    # Samples are loaded up to the last multiple of this interval.
+    unit = {"evaluation_interval": "1s", "fuzzy_compare": True, "tests": tests}
+    with tempfile.TemporaryDirectory() as folder:
+        path, report = Path(folder) / "unit.yaml", Path(folder) / "report.xml"
+        path.write_text(yaml.safe_dump(unit, width=10**6))
+        command = [str(PROMTOOL), "test", "rules", f"--junit={report}", str(path)]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=300)  # noqa: S603
+        groups = ElementTree.parse(report).iter("testcase") if report.exists() else ()  # noqa: S314
+        said = {group.get("name", ""): "\n".join(group.itertext()) for group in groups}
+    failed = {name: text for name, text in said.items() if text.strip()}
+    if bool(failed) != bool(run.returncode):
+        raise RuntimeError(run.stdout + run.stderr)
+    return failed
+
+
+class Answering:
+    """A virtual clock, and a provider that fails some times and then answers every look alike."""
+
+    def __init__(self, value: list[float], failures: int = 0) -> None:
+        self._value, self._failures, self.now = value, failures, 0.0
+
+    def query(self, _: str) -> list[float]:
+        """Answer, or fail while failures are left."""
+        self._failures -= 1
+        if self._failures >= 0:
+            raise ProviderError("connection refused")
+        return self._value
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+    def judge(self, run: Analysis) -> AnalysisResult:
+        """Run the analysis to its end."""
+        return run_analysis(run, self, clock=lambda: self.now, sleep=self.sleep)
+
+
+def answers(case: Case, query: str) -> list[list[float]]:
+    """Return the orders in which Prometheus may give the value: sorted, or any."""
+    numbers = sorted(case.value.values(), reverse=True)
+    if query.lstrip().startswith("sort_desc"):
+        return [numbers]
+    return [list(order) for order in itertools.permutations(numbers)]
+
+
+def verdict_fault(case: Case, run: Analysis) -> str:
+    """Say what the evaluator decides otherwise than the case; nothing where they agree."""
+    for value in answers(case, run.metrics[0].query):
+        result = Answering(value).judge(run)
+        if (result.verdict, result.action) != (case.verdict, _ACTIONS[case.verdict]):
+            return f"{value} is {result.verdict}, {result.action}: {result.message}"
+        if case.verdict == "fail" and len(result.metrics[0].measurements) > 1:
+            return f"{value} fails after more than one look"
+    return ""
+
+
+def faults(document: Document, cases: Iterable[Case]) -> dict[str, str]:
+    """Return what is wrong with a template, by the id of the case that shows it."""
+    cases = list(cases)
+    runs = {case.id: analysis(document, case.arguments) for case in cases}
+    found = promtool([unit_test(case, runs[case.id].metrics[0].query) for case in cases])
+    for case in cases:
+        if fault := verdict_fault(case, runs[case.id]):
+            found.setdefault(case.id, fault)
+    return found
