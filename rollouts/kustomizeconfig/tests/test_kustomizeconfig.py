@@ -25,6 +25,12 @@ spec:
       analysis: {templates: [{templateName: question}]}
       steps:
         - analysis: {templates: [{templateName: question}]}
+        - experiment: {analyses: [{name: lab, templateName: question}]}
+    blueGreen:
+      activeService: stable
+      previewService: canary
+      prePromotionAnalysis: {templates: [{templateName: question}]}
+      postPromotionAnalysis: {templates: [{templateName: question}]}
   template:
     metadata: {labels: {app: server}}
     spec:
