@@ -44,7 +44,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """Series in promtool's notation, the query's value by its label `count`, and the verdict."""
+    """Series in promtool's notation, the query's value by its labels, and the verdict."""
 
     template: str
     name: str
@@ -130,6 +130,13 @@ def _expectations(query: str, value: Mapping[str, float]) -> Iterator[tuple[str,
     )
 
 
+def _labels(short: str) -> str:
+    """Write a sample's labels: `errors` is short for `{count="errors"}`, nothing for none."""
+    if short.startswith("{"):
+        return short
+    return f'{{count="{short}"}}' if short else "{}"
+
+
 def unit_test(case: Case, query: str) -> dict[str, Any]:
     """Write a case as a group of promtool's unit tests."""
     return {
@@ -144,7 +151,7 @@ def unit_test(case: Case, query: str) -> dict[str, Any]:
                 "expr": expression,
                 "eval_time": case.at,
                 "exp_samples": [
-                    {"labels": f'{{count="{label}"}}' if label else "{}", "value": number}
+                    {"labels": _labels(label), "value": number}
                     for label, number in expected.items()
                 ],
             }
