@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from model_pipeline import dataset as data
-from model_pipeline import evaluation, onnx_model, registry, training
+from model_pipeline import evaluation, golden, onnx_model, registry, training
 from model_pipeline.errors import GateError, PipelineError
 from model_pipeline.lineage import training_git_sha
 from model_pipeline.release_file import ModelRelease, check_value
@@ -63,6 +64,7 @@ def train(
     model = onnx_model.export(fitted.estimator, config.name, rows.feature_names)
     distance = onnx_model.check_agreement(fitted.estimator, model, rows.test.features)
     progress(f"ONNX of {len(model)} bytes agrees with scikit-learn within {distance:.1e}")
+    model = _with_golden_set(model, fitted.estimator, rows.test.features)
     metrics = _measure(model, rows)
     gates = evaluation.gates(metrics, _champion(store, config.name, rows, progress))
     _judge(gates, progress)
@@ -127,6 +129,12 @@ def _check_early(name: str, release_file: Path | None) -> None:
     check_value("MODEL_NAME", name, "--name")
     if release_file is not None and not release_file.parent.is_dir():
         raise PipelineError(f"{release_file}: its folder does not exist: create it first")
+
+
+def _with_golden_set(model: bytes, estimator: Any, features: data.Features) -> bytes:
+    """With scikit-learn's answers, so that everything between training and serving is compared."""
+    labels = estimator.predict(features)
+    return golden.attach(model, features, labels, estimator.predict_proba(features))
 
 
 def _measure(model: bytes, rows: data.Dataset) -> evaluation.Metrics:

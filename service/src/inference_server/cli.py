@@ -11,12 +11,16 @@ USAGE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve models, or fetch one; the exit status says how it went."""
+    """Serve models, fetch one, or probe a service; the exit status says how it went."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["fetch"]:
         from inference_server.fetch import command
 
         return command.main(words[1:])
+    if words[:1] == ["probe"]:
+        from inference_server.probe import command as probe
+
+        return probe.main(words[1:])
     return _serve(_parser().parse_args(words))
 
 
@@ -24,7 +28,8 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="inference-server",
         description="Serve ONNX models by the Open Inference Protocol.",
-        epilog="`inference-server fetch --help` is about bringing a model here.",
+        epilog="`inference-server fetch --help` is about bringing a model here, "
+        "`inference-server probe --help` about asking a running server.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     settings.add_options(parser)
