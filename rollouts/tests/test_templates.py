@@ -3,6 +3,8 @@
 from functools import cache
 
 import pytest
+from canary_gate import load_templates
+from canary_gate.check import check_template
 
 from rollouts.cases import (
     SITUATIONS,
@@ -15,6 +17,7 @@ from rollouts.cases import (
     read_cases,
     read_document,
 )
+from rollouts.conventions import breaches
 
 TEMPLATES = prometheus_templates()
 CASES = [case for name in TEMPLATES for case in read_cases(name)]
@@ -67,3 +70,14 @@ def test_a_situation_has_the_verdict_that_its_name_promises(name: str) -> None:
 def test_no_two_cases_of_a_template_have_one_name(name: str) -> None:
     names = [case.name for case in read_cases(name)]
     assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_has_one_of_three_shapes_and_the_shared_defaults(name: str) -> None:
+    assert list(breaches(read_document(name))) == []
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_static_check_finds_nothing(name: str) -> None:
+    (template,) = load_templates([read_document(name)]).values()
+    assert check_template(template) == []
