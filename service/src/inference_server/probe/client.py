@@ -1,7 +1,6 @@
 """One address of the service, asked within bounds of time and size."""
 
 import asyncio
-import os
 import ssl
 import time
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import orjson
 
 from inference_server.probe.outcome import FAIL, UNDECIDED, ProbeError
 
-API_KEY_VARIABLE = "API_KEY"
 MAX_ANSWER_BYTES = 16 * 2**20
 ANSWER_SECONDS = 10.0
 _PAUSE_SECONDS = 0.5
@@ -41,12 +39,12 @@ class Answer:
 class Address:
     """Where to ask; one connection at a time. Use it as a context."""
 
-    def __init__(self, url: str, *, keep: bool = False) -> None:
+    def __init__(self, url: str, api_key: str | None, *, keep: bool = False) -> None:
         """`keep` reuses the connection; else each request meets any pod behind a Service."""
-        self.url = url.rstrip("/")
+        self.url = url
         headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(API_KEY_VARIABLE):
-            headers["X-API-Key"] = key
+        if api_key is not None:
+            headers["X-API-Key"] = api_key
         # Shorter than the server's own keep-alive: it must not close a connection in use.
         limits = httpx.Limits(
             max_connections=1, max_keepalive_connections=1 if keep else 0, keepalive_expiry=2

@@ -69,8 +69,19 @@ _PROBES = {
 
 
 def _target(given: argparse.Namespace) -> Target:
-    return Target(given.url, given.name, given.version, given.patience)
+    return Target(
+        given.url, given.name, given.version, _api_key(given.api_key_file), given.patience
+    )
+
+
+def _api_key(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProbeError(MISUSE, f"{file}: no API key ({type(error).__name__})") from None
 
 
 def _golden(given: argparse.Namespace) -> golden.GoldenSet:
-    return golden.read_golden_set(Path(given.repository), given.name, given.version)
+    return golden.read_golden_set(given.repository, given.name, given.version)

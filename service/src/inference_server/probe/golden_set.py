@@ -17,12 +17,13 @@ class Target:
     url: str
     name: str
     version: int
+    api_key: str | None
     patience: float
 
 
 async def ask_golden_set(target: Target, golden: GoldenSet, tolerance: float) -> Report:
     """Ask every case by itself, each on a connection of its own; raises ProbeError."""
-    async with Address(target.url) as address:
+    async with Address(target.url, target.api_key) as address:
         await wait_until_served(address, target.name, target.version, target.patience)
         answers = [await address.infer(target.name, request(case)) for case in golden.cases]
     if all(answer.status is None for answer in answers):

@@ -86,13 +86,13 @@ async def ask_load(target: Target, golden: GoldenSet, plan: Plan) -> Tally:
     tally, queue = Tally(plan.requests), asyncio.Queue[tuple[float, bytes]]()
     path = f"/v2/models/{target.name}/infer"
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(Address(target.url))
+        first = await stack.enter_async_context(Address(target.url, target.api_key))
         await wait_until_served(first, target.name, target.version, target.patience)
         # Who waits longest is served first, so the requests go round all connections and pods.
         workers = [
             asyncio.create_task(_carry(address, path, queue, tally, target.version))
             for address in [
-                await stack.enter_async_context(Address(target.url, keep=True))
+                await stack.enter_async_context(Address(target.url, target.api_key, keep=True))
                 for _ in range(plan.connections)
             ]
         ]

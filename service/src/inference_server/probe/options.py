@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ MAX_REQUESTS = 1_000_000
 MAX_CONNECTIONS = 1000
 
 _EPILOG = (
-    "The API key is read from API_KEY. Exit status: 0 pass, 1 fail, 2 misuse, "
+    "Exit status: 0 pass, 1 fail, 2 misuse, "
     "3 undecided: the service could not be asked, or not enough."
 )
 
@@ -44,6 +45,8 @@ def _add(probes: Any, name: str, text: str) -> argparse.ArgumentParser:
     _add_known(parser, "url", "PROBE_URL", _url, "http(s)://HOST[:PORT] of the service")
     _add_known(parser, "name", "MODEL_NAME", _name, "the model")
     _add_known(parser, "version", "MODEL_VERSION", _version, "the version that has to answer")
+    text = "file with the key that is sent as X-API-Key"
+    _add_known(parser, "api-key-file", "API_KEY_FILE", Path, text, required=False)
     parser.add_argument(
         "--patience", type=_number, default=30, help="seconds until it is served (default: 30)"
     )
@@ -80,7 +83,7 @@ def _add_shadow(parser: argparse.ArgumentParser) -> None:
 
 def _add_repository(parser: argparse.ArgumentParser) -> None:
     text = "folder that `inference-server fetch` filled"
-    _add_known(parser, "repository", "MODEL_REPOSITORY", str, text)
+    _add_known(parser, "repository", "MODEL_REPOSITORY", Path, text)
 
 
 def _add_known(
@@ -89,14 +92,16 @@ def _add_known(
     variable: str,
     convert: Callable[[str], Any],
     text: str,
+    *,
+    required: bool = True,
 ) -> None:
-    """An option that the environment may give; required where it does not."""
+    """An option that the environment may give."""
     given = os.environ.get(variable) or None
     parser.add_argument(
         f"--{name}",
         type=convert,
         default=given,
-        required=given is None,
+        required=required and given is None,
         help=f"{text} (environment: {variable})",
     )
 

@@ -30,7 +30,10 @@ async def ask_shadow_agreement(target: Target, golden: GoldenSet, shadow: Shadow
     if contract.class_output is None:
         raise ProbeError(FAIL, f"{target.name} names no class_output in its metadata")
     tally = Tally()
-    async with Address(target.url) as canary, Address(shadow.stable_url) as stable:
+    async with (
+        Address(target.url, target.api_key) as canary,
+        Address(shadow.stable_url, target.api_key) as stable,
+    ):
         await wait_until_served(canary, target.name, target.version, target.patience)
         for case in jittered(golden, shadow):
             asked = request(case)

@@ -15,7 +15,7 @@ _ZEROS: dict[str, Any] = {"BYTES": "", "BOOL": False, "FP16": 0.0, "FP32": 0.0, 
 
 async def ask_smoke(target: Target) -> Report:
     """Five questions, all of them asked; raises ProbeError."""
-    async with Address(target.url) as address:
+    async with Address(target.url, target.api_key) as address:
         await wait_until_served(address, target.name, target.version, target.patience)
         metadata = await address.get(f"/v2/models/{target.name}")
         inputs = sample_inputs(metadata.content)
