@@ -85,7 +85,16 @@ spec: {selector: {app: server}}
 apiVersion: argoproj.io/v1alpha1
 kind: AnalysisTemplate
 metadata: {name: question}
-spec: {metrics: []}
+spec:
+  metrics:
+    - name: answer
+      provider:
+        job:
+          spec:
+            template:
+              spec:
+                initContainers: [{name: init, envFrom: [{configMapRef: {name: config}}]}]
+                containers: [{name: probe, envFrom: [{configMapRef: {name: config}}]}]
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
