@@ -19,6 +19,10 @@ def test_a_guarded_metric_that_ends_is_clean(build: Build) -> None:
     assert problems(build({}, {"name": "second", "interval": "5s", "count": 3})) == []
 
 
+def test_a_metric_that_can_only_abort_needs_no_count(build: Build) -> None:
+    assert problems(build({"interval": "5s", "inconclusiveLimit": 6307200})) == []
+
+
 @pytest.mark.parametrize(
     ("metric", "reason"),
     [
@@ -46,7 +50,12 @@ def test_a_guarded_metric_that_ends_is_clean(build: Build) -> None:
         ({"successCondition": "sqrt(result[0]) < 1"}, "'sqrt' is not modelled"),
         ({"provider": {"prometheus": {"query": "sum(up"}}}, "the query does not parse"),
         ({"provider": {"prometheus": {"query": "up{{args.x}}"}}}, "failed to resolve"),
-        ({"interval": "5s"}, "runs indefinitely"),
+        ({"interval": "5s"}, "more than 0 undecided looks pause the release"),
+        ({"interval": "5s", "inconclusiveLimit": 6307199}, "runs indefinitely"),
+        (
+            {"interval": "5s", "inconclusiveLimit": 999999999, "consecutiveSuccessLimit": 1},
+            "runs indefinitely until it passes",
+        ),
         ({"interval": "5s", "count": 3, "inconclusiveLimit": 4}, "must be >= inconclusiveLimit"),
         (
             {"interval": "5s", "count": 3, "inconclusiveLimit": 3},

@@ -17,6 +17,8 @@ from canary_gate.template import AnalysisTemplate
 PLACEHOLDER = "dummy-value"
 
 _PROBES = (0.0, 1e9, -1e9)
+#: A year: no release is under way for as long.
+_NEVER_SECONDS = 365 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,24 @@ def _query_problems(query: str) -> Iterator[str]:
 
 def _ending_problems(metric: Metric) -> Iterator[str]:
     if metric.effective_count is None:
-        yield "runs indefinitely: the controller refuses a metric without count in a step"
+        yield from _background_problems(metric)
         return
     tolerated = max(metric.failure_limit, 0) + metric.inconclusive_limit
     if metric.consecutive_success_limit == 0 and tolerated >= metric.effective_count:
         yield (
             f"passes without a single success: count ({metric.effective_count}) <= "
             f"failureLimit + inconclusiveLimit ({tolerated})"
+        )
+
+
+def _background_problems(metric: Metric) -> Iterator[str]:
+    """Without count a metric is one for the background, where it may abort and nothing else."""
+    if metric.consecutive_success_limit:
+        yield "runs indefinitely until it passes: the controller refuses it in a step"
+    elif metric.inconclusive_limit * (metric.interval or 0.0) < _NEVER_SECONDS:
+        yield (
+            "runs indefinitely: the controller refuses it in a step, and in the background "
+            f"more than {metric.inconclusive_limit} undecided looks pause the release"
         )
 
 
