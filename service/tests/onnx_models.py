@@ -61,7 +61,7 @@ def classifier(path: Path, scale: float = 1, **metadata: str) -> Path:
     )
 
 
-def lookup(path: Path) -> Path:
+def lookup(path: Path, **metadata: str) -> Path:
     """Fails inside ONNX Runtime for every `x` outside -3..2: its table has three rows."""
     return write(
         path,
@@ -69,6 +69,7 @@ def lookup(path: Path) -> Path:
         [value("x", FLOAT, "N")],
         [value("y", FLOAT, "N")],
         {"table": np.array([1, 2, 3], dtype=np.float32)},
+        metadata,
     )
 
 
@@ -98,14 +99,18 @@ def pair(path: Path) -> Path:
     )
 
 
-def echo(path: Path, kind: int) -> Path:
+def echo(path: Path, kind: int, **metadata: str) -> Path:
     """Answers `x` [N] as it came."""
     return write(
-        path, [node("Identity", "x", "y")], [value("x", kind, "N")], [value("y", kind, "N")]
+        path,
+        [node("Identity", "x", "y")],
+        [value("x", kind, "N")],
+        [value("y", kind, "N")],
+        metadata=metadata,
     )
 
 
-def slow(path: Path, size: int = 1200, products: int = 60) -> Path:
+def slow(path: Path, size: int = 1200, products: int = 60, **metadata: str) -> Path:
     """Takes long for a large `x` [N,size]: a chain of matrix products."""
     eye = np.eye(size, dtype=np.float32)
     names = ["x", *(f"h{i}" for i in range(products - 1)), "y"]
@@ -115,4 +120,5 @@ def slow(path: Path, size: int = 1200, products: int = 60) -> Path:
         [value("x", FLOAT, "N", size)],
         [value("y", FLOAT, "N", size)],
         {"eye": eye},
+        metadata,
     )
