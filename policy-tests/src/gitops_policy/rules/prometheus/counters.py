@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gitops_policy.model import Problem, Resource
@@ -25,6 +26,8 @@ _SAFE_CALLS = frozenset(
 _SAFE_AGGREGATIONS = frozenset({"count", "group", "count_values"})
 _BETWEEN_TIMES = frozenset({"-", "==", "!=", "<", ">"})
 _REVISION = "rollouts_pod_template_hash"
+# kube-state-metrics knows no hash; it is the second last part of a pod's name.
+_OF_ONE_REPLICA_SET = re.compile(r"\.\*-\w+-\.\*")
 
 
 def _ranges(call: promql.Node) -> Iterator[promql.Node]:
@@ -183,8 +186,11 @@ def counter_through_rate(resource: Resource, world: World) -> Iterator[Problem]:
 
 def _of_a_release(selector: promql.Node, expression: Expression) -> bool:
     """Say whether a gate reads pods of one revision: their counters began with the release."""
-    operator, _ = promql.matchers(selector).get(_REVISION, ("", ""))
-    return expression.purpose == "gate" and operator == promql.EQUAL
+    matchers = promql.matchers(selector)
+    operator, _ = matchers.get(_REVISION, ("", ""))
+    regular, pods = matchers.get("pod", ("", ""))
+    named = regular == promql.REGEXP and _OF_ONE_REPLICA_SET.fullmatch(pods) is not None
+    return expression.purpose == "gate" and (operator == promql.EQUAL or named)
 
 
 def _raw(tree: promql.Node) -> Iterator[promql.Node]:
