@@ -1,18 +1,26 @@
 """Cases of the templates: the value of a query by promtool, the verdict by the evaluator."""
 
 import itertools
+import json
 import math
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import yaml
-from canary_gate import Analysis, AnalysisResult, ProviderError, load_templates, run_analysis
+from canary_gate import (
+    Analysis,
+    AnalysisResult,
+    ProviderError,
+    Verdict,
+    load_templates,
+    run_analysis,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "rollouts" / "templates"
@@ -137,8 +145,8 @@ def _labels(short: str) -> str:
     return f'{{count="{short}"}}' if short else "{}"
 
 
-def unit_test(case: Case, query: str) -> dict[str, Any]:
-    """Write a case as a group of promtool's unit tests."""
+def unit_test(case: Case, queries: Sequence[str]) -> dict[str, Any]:
+    """Write a case as a group of promtool's unit tests, in which each query has its value."""
     return {
         "name": case.id,
         "interval": case.interval,
@@ -148,41 +156,48 @@ def unit_test(case: Case, query: str) -> dict[str, Any]:
         ],
         "promql_expr_test": [
             {
-                "expr": expression,
+                "expr": f"# {number}\n{expression}",
                 "eval_time": case.at,
                 "exp_samples": [
-                    {"labels": _labels(label), "value": number}
-                    for label, number in expected.items()
+                    {"labels": _labels(label), "value": value} for label, value in expected.items()
                 ],
             }
+            for number, query in enumerate(queries)
             for expression, expected in _expectations(query, case.value)
         ],
     }
 
 
-def promtool(tests: list[dict[str, Any]]) -> dict[str, str]:
-    """Run named groups in one process; what promtool says of each group that fails.
+def promtool(tests: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, str]]:
+    """Run groups in one process; by name and number of the query, what promtool says is wrong.
 
     Raises RuntimeError where it says nothing of any group, as it does of a file it cannot read.
     """
     # Samples are loaded up to the last multiple of this interval.
-    unit = {"evaluation_interval": "1s", "fuzzy_compare": True, "tests": tests}
+    unit = {"evaluation_interval": "1s", "fuzzy_compare": True, "tests": list(tests)}
     with tempfile.TemporaryDirectory() as folder:
         path, report = Path(folder) / "unit.yaml", Path(folder) / "report.xml"
-        path.write_text(yaml.safe_dump(unit, width=10**6))
+        path.write_text(json.dumps(unit))
         command = [str(PROMTOOL), "test", "rules", f"--junit={report}", str(path)]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=300)  # noqa: S603
+        run = subprocess.run(command, capture_output=True, text=True, timeout=600)  # noqa: S603
         groups = ElementTree.parse(report).iter("testcase") if report.exists() else ()  # noqa: S314
-        said = {group.get("name", ""): "\n".join(group.itertext()) for group in groups}
-    # The query of every case would bury what was expected and found.
-    failed = {
-        name: re.sub(r'expr: "(?:[^"\\]|\\.)*", ', "", text)
-        for name, text in said.items()
-        if text.strip()
-    }
-    if bool(failed) != bool(run.returncode):
+        failed = {group.get("name", ""): _failures(group) for group in groups}
+    if any(failed.values()) != bool(run.returncode):
         raise RuntimeError(run.stdout + run.stderr)
     return failed
+
+
+def _failures(group: ElementTree.Element) -> dict[int, str]:
+    """Read what failed; the query itself would bury what was expected and found."""
+    found = {}
+    for failure in group.iter("failure"):
+        match = re.fullmatch(
+            r'\s*expr: "# (\d+)\\n(?:[^"\\]|\\.)*", (.*)', failure.text or "", re.DOTALL
+        )
+        if match is None:
+            raise RuntimeError(failure.text)
+        found[int(match[1])] = match[2]
+    return found
 
 
 class Answering:
@@ -203,8 +218,10 @@ class Answering:
         self.now += seconds
 
     def judge(self, run: Analysis) -> AnalysisResult:
-        """Run the analysis to its end."""
-        return run_analysis(run, self, clock=lambda: self.now, sleep=self.sleep)
+        """Run the analysis to its end; a background one ends with the release, in an hour."""
+        return run_analysis(
+            run, self, clock=lambda: self.now, sleep=self.sleep, stop=lambda: self.now > 3600
+        )
 
 
 def answers(case: Case, query: str) -> list[list[float]]:
@@ -215,12 +232,19 @@ def answers(case: Case, query: str) -> list[list[float]]:
     return [list(order) for order in itertools.permutations(numbers)]
 
 
+def verdict_of(result: AnalysisResult) -> Verdict:
+    """Verdict of a run; of a background one, which the release ends, that of its last look."""
+    return result.metrics[0].measurements[-1].verdict if result.terminated else result.verdict
+
+
 def verdict_fault(case: Case, run: Analysis) -> str:
     """Say what the evaluator decides otherwise than the case; nothing where they agree."""
     for value in answers(case, run.metrics[0].query):
         result = Answering(value).judge(run)
-        if (result.verdict, result.action) != (case.verdict, _ACTIONS[case.verdict]):
-            return f"{value} is {result.verdict}, {result.action}: {result.message}"
+        # The release waits for no background analysis that did not abort it.
+        action = "advance" if result.terminated else _ACTIONS[case.verdict]
+        if (verdict_of(result), result.action) != (case.verdict, action):
+            return f"{value} is {verdict_of(result)}, {result.action}: {result.message}"
         if case.verdict == "fail" and len(result.metrics[0].measurements) > 1:
             return f"{value} fails after more than one look"
     return ""
@@ -230,8 +254,6 @@ def faults(document: Document, cases: Iterable[Case]) -> dict[str, str]:
     """Return what is wrong with a template, by the id of the case that shows it."""
     cases = list(cases)
     runs = {case.id: analysis(document, case.arguments) for case in cases}
-    found = promtool([unit_test(case, runs[case.id].metrics[0].query) for case in cases])
-    for case in cases:
-        if fault := verdict_fault(case, runs[case.id]):
-            found.setdefault(case.id, fault)
-    return found
+    failed = promtool([unit_test(case, [runs[case.id].metrics[0].query]) for case in cases])
+    found = {case.id: "; ".join(failed[case.id].values()) for case in cases}
+    return {c.id: found[c.id] or verdict_fault(c, runs[c.id]) for c in cases}

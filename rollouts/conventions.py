@@ -36,6 +36,8 @@ _SHAPES: dict[str, dict[str, Any]] = {
     # Looked at to the end of the step: 30 s + 38 x 15 s = 10 min.
     "watching": _REPEATED
     | {"count": "{{args.watch-looks}}", "inconclusiveLimit": "{{args.watch-undecided-looks}}"},
+    # Looked at as long as the release lasts: it may abort, and never ends otherwise.
+    "background": _REPEATED | {"inconclusiveLimit": 999999999},
     # Looked at once.
     "at the end": {"initialDelay": "{{args.step-duration}}", "count": 1, "inconclusiveLimit": 0},
 }
@@ -46,7 +48,9 @@ def shape(metric: Mapping[str, Any]) -> str:
     """Return which of the shapes a metric is meant to have."""
     if "consecutiveSuccessLimit" in metric:
         return "sequential"
-    return "watching" if "interval" in metric else "at the end"
+    if "interval" not in metric:
+        return "at the end"
+    return "watching" if "count" in metric else "background"
 
 
 def breaches(document: Mapping[str, Any]) -> Iterator[str]:
