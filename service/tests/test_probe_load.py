@@ -1,0 +1,181 @@
+"""`probe load` against real servers, and its verdicts: an open loop with exact bounds."""
+
+import asyncio
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from inference_server.probe.golden import read_golden_set
+from inference_server.probe.golden_set import Target
+from inference_server.probe.load import Limits, Plan, Tally, ask_load, bound, judge
+from inference_server.probe.outcome import FAIL, PASS, UNDECIDED
+from scipy.stats import binom
+
+from .conftest import Server, Start
+from .golden_models import golden_classifier, golden_set
+from .onnx_models import lookup, slow
+from .test_life_cycle import run
+
+LIMITS = Limits(
+    error=0.001,
+    slow_500ms=0.05,
+    slow_1s=0.01,
+    z=2.3263,
+    minimum_requests=3000,
+    minimum_share=0.99,
+)
+
+
+def place(folder: Path) -> Path:
+    return folder / "flowers" / "1" / "model.onnx"
+
+
+def probe(server: Server, repository: Path, *options: str) -> tuple[int, list[str]]:
+    """Exit status and lines of a load of 20 requests/s for 2 s."""
+    ended = run(
+        *("probe", "load", "--rate=20", "--seconds=2", "--connections=8", "--z=2.3263"),
+        *("--error-limit=0.001", "--slow-500ms-limit=0.05", "--slow-1s-limit=0.01"),
+        *("--minimum-requests=40", "--minimum-share=0.99", "--patience=1", *options),
+        PROBE_URL=str(server.client.base_url),
+        MODEL_NAME="flowers",
+        MODEL_VERSION="1",
+        MODEL_REPOSITORY=str(repository),
+    )
+    assert ended.stderr == ""
+    return ended.returncode, ended.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("good")
+    golden_classifier(place(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serving(good: Path, start_anywhere: Start) -> Server:
+    return start_anywhere(good)
+
+
+def load(server: Server, repository: Path, plan: Plan) -> Tally:
+    target = Target(str(server.client.base_url), "flowers", 1, None, patience=1)
+    return asyncio.run(ask_load(target, read_golden_set(repository, "flowers", 1), plan))
+
+
+def test_a_server_that_carries_the_rate_passes(serving: Server, good: Path) -> None:
+    # Other tests share this machine: how fast it answers is not what this one is about.
+    status, lines = probe(serving, good, "--slow-500ms-limit=1", "--slow-1s-limit=1")
+    assert status == 0, lines
+    assert lines[1].startswith("sent 40 of 40 requests, 50 % within 0.")
+    assert lines[2].startswith("pass: of 40 requests 0 errors, ")
+
+
+def test_errors_fail_and_are_counted_by_kind(start: Start, tmp_path: Path) -> None:
+    inputs = {"x": np.array([0, 1, 2, 7], dtype=np.float32)}
+    lookup(place(tmp_path), golden_set=golden_set(inputs, {"y": inputs["x"]}))
+    status, lines = probe(start(tmp_path), tmp_path, "--slow-500ms-limit=1", "--slow-1s-limit=1")
+    assert status == 1
+    assert lines[2:] == [
+        "10 x HTTP 500: the model failed on this input",
+        "fail: of 40 requests 10 errors, up to 1 agree with 0.10%",
+    ]
+
+
+def test_answers_of_another_version_are_errors(start: Start, good: Path, tmp_path: Path) -> None:
+    (tmp_path / "flowers").mkdir()
+    for version in ("1", "2"):
+        (tmp_path / "flowers" / version).symlink_to(good / "flowers" / "1")
+    status, lines = probe(start(tmp_path), good)
+    assert status == 1
+    assert lines[2] == "40 x answered by version '2'"
+
+
+def test_a_server_that_is_slower_than_the_rate_fails(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference_server.probe.load.REQUEST_SECONDS", 2)
+    row = np.zeros((1, 1200), dtype=np.float32)
+    slow(place(tmp_path), 1200, 30, golden_set=golden_set({"x": row}, {"y": row}))
+    measured = load(start(tmp_path), tmp_path, Plan(rate=200, seconds=1.5, connections=64))
+    # How late this shared machine was is another test's matter.
+    report = judge(Tally(measured.asked, measured.seconds), LIMITS)
+    assert report.status == FAIL
+    assert "above 1 s, up to " in report.reason
+
+
+def test_too_few_requests_are_undecided(serving: Server, good: Path) -> None:
+    slow_is_fine = ("--slow-500ms-limit=1", "--slow-1s-limit=1")
+    status, lines = probe(serving, good, "--minimum-requests=41", *slow_is_fine)
+    assert status == 3
+    assert lines[-1] == "undecided: 40 of 40 requests sent are too few"
+
+
+def test_a_stalled_server_slows_every_request_that_was_due(start: Start, good: Path) -> None:
+    """A closed loop would see one slow request for each of its connections: two."""
+    server = start(good)
+    resume = threading.Timer(2.5, server.process.send_signal, [signal.SIGCONT])
+    stop = threading.Timer(1.0, server.process.send_signal, [signal.SIGSTOP])
+    stop.start(), resume.start()
+    tally = load(server, good, Plan(rate=20, seconds=4, connections=2))
+    assert (tally.sent, tally.errors) == (80, 0)
+    assert tally.above(0.5) >= 18
+    assert tally.above(1.0) >= 8
+
+
+def test_what_could_not_leave_before_the_end_counts_as_not_sent(
+    start: Start, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference_server.probe.load.REQUEST_SECONDS", 0.5)
+    server = start(good)
+    timer = threading.Timer(0.5, server.process.send_signal, [signal.SIGSTOP])
+    timer.start()
+    try:
+        tally = load(server, good, Plan(rate=50, seconds=2, connections=2))
+    finally:
+        timer.join()
+        server.process.send_signal(signal.SIGCONT)
+    assert tally.problems["no answer (not within 0.5 s)"] >= 4
+    assert tally.sent < 0.99 * tally.asked
+
+
+def tally(sent: int = 6000, *, errors: int = 0, slow: int = 0, late: int = 0) -> Tally:
+    seconds = [2.0] * slow + [0.01] * (sent - slow)
+    return Tally(6000, seconds, Counter({"HTTP 500": errors}), late)
+
+
+@pytest.mark.parametrize(
+    ("measured", "status", "reason"),
+    [
+        (tally(errors=12), PASS, "of 6000 requests 12 errors, 0 above 500 ms, 0 above 1 s"),
+        (tally(errors=13), FAIL, "of 6000 requests 13 errors, up to 12 agree with 0.10%"),
+        (tally(slow=79), PASS, "of 6000 requests 0 errors, 79 above 500 ms, 79 above 1 s"),
+        (tally(slow=80), FAIL, "of 6000 requests 80 above 1 s, up to 79 agree with 1.00%"),
+        (tally(late=60), PASS, "of 6000 requests 0 errors, 0 above 500 ms, 0 above 1 s"),
+        (tally(late=61), UNDECIDED, "this machine sent 61 of 6000 requests too late"),
+        (tally(slow=80, late=61), UNDECIDED, "this machine sent 61 of 6000 requests too late"),
+        (tally(errors=13, late=61), FAIL, "of 6000 requests 13 errors, up to 12 agree with 0.10%"),
+        (tally(5939), UNDECIDED, "5939 of 6000 requests sent are too few"),
+        (tally(5940), PASS, "of 5940 requests 0 errors, 0 above 500 ms, 0 above 1 s"),
+        (tally(0), UNDECIDED, "0 of 6000 requests sent are too few"),
+    ],
+)
+def test_the_verdict_at_each_boundary(measured: Tally, status: int, reason: str) -> None:
+    report = judge(measured, LIMITS)
+    assert (report.status, report.reason) == (status, reason)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.05])
+def test_the_bound_is_the_exact_binomial_one_or_one_above(share: float) -> None:
+    requests = np.arange(3000, 60000, 7)
+    exact = binom.ppf(0.99, requests, share)
+    ours = np.floor([bound(share, int(n), 2.3263) for n in requests])
+    assert set(ours - exact) <= {0, 1}
+    assert np.mean(ours > exact) <= 0.06
+
+
+def test_quantiles_are_of_the_nearest_rank() -> None:
+    measured = Tally(4, [0.4, 0.1, 0.3, 0.2])
+    assert [measured.quantile(share) for share in (0, 0.5, 0.95, 1)] == [0.1, 0.3, 0.4, 0.4]
