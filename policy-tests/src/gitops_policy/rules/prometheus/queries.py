@@ -183,10 +183,13 @@ def latency_threshold_is_edge(resource: Resource, world: World) -> Iterator[Prob
 
 
 def _bucket_edges(tree: promql.Node) -> Iterator[tuple[str, float]]:
+    """Yield the edges that `le` asks for, also where `le=~"0.5|1.0"` asks for several."""
     for selector in promql.selectors(tree):
         operator, value = promql.matchers(selector).get("le", ("", ""))
-        if operator == "MatchOp.Equal" and re.fullmatch(r"\d*\.?\d+", value):
-            yield str(selector.name), float(value)
+        asked = {"MatchOp.Equal": [value], "MatchOp.Re": value.split("|")}.get(operator, [])
+        for edge in asked:
+            if re.fullmatch(r"\d*\.?\d+", edge):
+                yield str(selector.name), float(edge)
 
 
 def _quantile_thresholds(tree: promql.Node) -> Iterator[tuple[str, float]]:
