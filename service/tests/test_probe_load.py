@@ -90,7 +90,7 @@ def test_answers_of_another_version_are_errors(start: Start, good: Path, tmp_pat
         (tmp_path / "flowers" / version).symlink_to(good / "flowers" / "1")
     status, lines = probe(start(tmp_path), good)
     assert status == 1
-    assert lines[2] == "40 x answered by version '2'"
+    assert lines[2] == "40 x answered by version '2', expected '1'"
 
 
 def test_a_server_that_is_slower_than_the_rate_fails(

@@ -107,11 +107,11 @@ def test_the_first_round_is_golden_and_the_seed_fixes_the_others(tmp_path: Path)
     assert 0.03 < spread < 0.07
 
 
-def answer(label: int | None, score: float = 0.5) -> Answer:
+def answer(label: int | None, score: float = 0.5, version: int = 2) -> Answer:
     outputs = [{"name": "probabilities", "data": [score]}]
     if label is not None:
         outputs.append({"name": "label", "data": [label]})
-    return Answer(200, {"outputs": outputs})
+    return Answer(200, {"model_version": str(version), "outputs": outputs})
 
 
 ERROR = Answer(500, {"error": "the model failed on this input"})
@@ -124,6 +124,8 @@ ERROR = Answer(500, {"error": "the model failed on this input"})
         ([(answer(1), answer(1))] * 94 + [(answer(1), answer(0))] * 6, FAIL, "94 of 100 classes"),
         ([(answer(1), answer(1))] * 94 + [(answer(1), ERROR)] * 6, FAIL, "94 of 100 classes"),
         ([(answer(None), answer(None))] * 100, FAIL, "0 of 100 classes"),
+        ([(answer(1), answer(1, version=1))] * 100, FAIL, "0 of 100 classes"),
+        ([(answer(1, version=1), answer(1))] * 100, PASS, "100 of 100 classes"),
         ([(answer(1), answer(1))] * 95 + [(ERROR, ERROR)] * 5, PASS, "95 of 95 classes"),
         (
             [(answer(1), answer(1))] * 94 + [(ERROR, ERROR)] * 6,
@@ -140,7 +142,7 @@ def test_the_verdict_at_each_boundary(
     contract = read_golden_set(tmp_path, "flowers", 1).contract
     tally = Tally()
     for stable, canary in pairs:
-        tally.add(stable, canary, contract)
+        tally.add(stable, canary, contract, 2)
     report = judge(tally, SHADOW)
     assert report.status == status
     assert reason in report.reason

@@ -44,8 +44,8 @@ def test_another_version_that_answers_fails(server: Server) -> None:
     status, lines = probe(server, version=2)
     assert status == 1
     assert lines == [
-        "infer: version '10', expected '2'",
-        "predict: version '10', expected '2'",
+        "infer: answered by version '10', expected '2'",
+        "predict: answered by version '10', expected '2'",
         "fail: 3 of 5 answers are right",
     ]
 

@@ -35,6 +35,15 @@ class Answer:
             return f"HTTP {self.status}" + (f": {str(said)[:200]}" if said else "")
         return None if isinstance(self.content, dict) else "the answer is no JSON object"
 
+    def problem_as(self, version: int) -> str | None:
+        """The same for an inference that this model version has to answer."""
+        if self.problem is not None:
+            return self.problem
+        answered, expected = self.content.get("model_version"), str(version)
+        if answered != expected:
+            return f"answered by version {answered!r}, expected {expected!r}"
+        return None
+
 
 class Address:
     """Where to ask; one connection at a time. Use it as a context."""

@@ -43,10 +43,8 @@ def request(case: Case) -> dict[str, Any]:
 
 def judge_answer(case: Case, answer: Answer, version: int, tolerance: float) -> Deviation:
     """How far one answer is from its case; another version is a problem like a wrong output."""
-    if answer.problem is not None:
-        return Deviation(0.0, answer.problem)
-    if (answered := answer.content.get("model_version")) != str(version):
-        return Deviation(0.0, f"answered by version {answered!r}, expected '{version}'")
+    if problem := answer.problem_as(version):
+        return Deviation(0.0, problem)
     return compare(case, named_tensors(answer.content), tolerance)
 
 

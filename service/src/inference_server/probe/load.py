@@ -9,13 +9,12 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import orjson
 
-from inference_server.probe.client import Address, Answer, wait_until_served
+from inference_server.probe.client import Address, wait_until_served
 from inference_server.probe.golden import GoldenSet
 from inference_server.probe.golden_set import Target, request
 from inference_server.probe.outcome import FAIL, PASS, UNDECIDED, Report
@@ -137,15 +136,9 @@ async def _carry(
         due, body = await queue.get()
         answer = await address.post(path, body, REQUEST_SECONDS)
         tally.seconds.append(time.perf_counter() - due)
-        tally.problems.update(_problem(answer, version))
+        if problem := answer.problem_as(version):
+            tally.problems[problem] += 1
         queue.task_done()
-
-
-def _problem(answer: Answer, version: int) -> Iterator[str]:
-    if answer.problem is not None:
-        yield answer.problem
-    elif answer.content.get("model_version") != str(version):
-        yield f"answered by version {answer.content.get('model_version')!r}"
 
 
 def bound(share: float, requests: int, z: float) -> float:

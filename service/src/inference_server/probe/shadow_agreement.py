@@ -40,7 +40,7 @@ async def ask_shadow_agreement(target: Target, golden: GoldenSet, shadow: Shadow
             answers = await asyncio.gather(
                 stable.infer(target.name, asked), canary.infer(target.name, asked)
             )
-            tally.add(*answers, contract)
+            tally.add(*answers, contract, target.version)
     return judge(tally, shadow)
 
 
@@ -70,7 +70,7 @@ class Tally:
         self.deviation = 0.0
         self.problems: list[str] = []
 
-    def add(self, stable: Answer, canary: Answer, contract: ModelContract) -> None:
+    def add(self, stable: Answer, canary: Answer, contract: ModelContract, version: int) -> None:
         """Count one pair; an input that stable does not answer says nothing about the canary."""
         number = self.asked
         self.asked += 1
@@ -78,8 +78,8 @@ class Tally:
             self.problems.append(f"input {number}: stable: {stable.problem}")
             return
         self.compared += 1
-        if canary.problem is not None:
-            self.problems.append(f"input {number}: canary: {canary.problem}")
+        if problem := canary.problem_as(version):
+            self.problems.append(f"input {number}: canary: {problem}")
             return
         before, after = named_tensors(stable.content), named_tensors(canary.content)
         classes = _data(before, contract.class_output), _data(after, contract.class_output)

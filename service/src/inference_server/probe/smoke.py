@@ -27,8 +27,8 @@ async def ask_smoke(target: Target) -> Report:
             "live": (await address.get("/v2/health/live")).problem,
             "ready": (await address.get("/v2/health/ready")).problem,
             "metadata": _wrong_metadata(metadata, target, inputs),
-            "infer": _wrong_version(inferred, target),
-            "predict": _wrong_version(predicted, target),
+            "infer": inferred.problem_as(target.version),
+            "predict": predicted.problem_as(target.version),
         }
     wrong = tuple(f"{name}: {problem}" for name, problem in found.items() if problem is not None)
     counted = f"{len(found) - len(wrong)} of {len(found)} answers are right"
@@ -65,14 +65,6 @@ def _plain(inputs: list[tuple[str, str, list[Any]]]) -> dict[str, Any]:
     if len(inputs) == 1:
         return {"instances": inputs[0][2]}
     return {"columns": {name: rows for name, _, rows in inputs}}
-
-
-def _wrong_version(answer: Answer, target: Target) -> str | None:
-    if answer.problem is not None:
-        return answer.problem
-    answered = answer.content.get("model_version")
-    expected = str(target.version)
-    return None if answered == expected else f"version {answered!r}, expected {expected!r}"
 
 
 def _wrong_metadata(answer: Answer, target: Target, inputs: Sequence[Any]) -> str | None:
