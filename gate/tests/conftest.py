@@ -71,6 +71,8 @@ def play() -> Callable[..., tuple[AnalysisResult, Replay]]:
     ) -> tuple[AnalysisResult, Replay]:
         listed = documents if isinstance(documents, list) else [documents]
         replay = Replay(scripts or {"up": list(values)})
+        if "jobs" in options:
+            options["jobs"].clock = replay.clock
         analysis = Analysis(load_templates(listed).values(), arguments)
         return run_analysis(
             analysis, replay, clock=replay.clock, sleep=replay.sleep, **options

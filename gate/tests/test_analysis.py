@@ -108,6 +108,66 @@ def test_a_rule_that_matches_no_metric_is_refused(build: Build, field: str, rule
         analysis(build({}, **{field: [{"metricName": rule}]}))
 
 
+@pytest.mark.parametrize("field", ["dryRun", "measurementRetention"])
+@pytest.mark.parametrize("rule", ["met{1}ric", r"\w+", "[a-z]+", "met(?=ric)", "metr.++"])
+def test_a_rule_that_go_may_read_otherwise_is_refused(build: Build, field: str, rule: str) -> None:
+    with pytest.raises(RefusedError, match=f"{field} .* is not modelled"):
+        analysis(build({}, **{field: [{"metricName": rule}]}))
+
+
+@pytest.mark.parametrize("field", ["dry_run", "retention"])
+def test_a_rule_that_step_and_template_both_have_is_refused(build: Build, field: str) -> None:
+    name = {"dry_run": "dryRun", "retention": "measurementRetention"}[field]
+    templates = load_templates([build({}, **{name: [{"metricName": "metric"}]})]).values()
+    with pytest.raises(RefusedError, match=f"two {name} rules have the name 'metric'"):
+        Analysis(templates, {}, **{field: ["metric"]})
+
+
+@pytest.mark.parametrize(
+    ("field", "rule", "reason"),
+    [
+        ("dryRun", {"metricName": "metric", "limit": 3}, "dryRun.limit is not modelled"),
+        ("measurementRetention", {"metricName": "metric", "limit": 1.5}, "must be an integer"),
+    ],
+)
+def test_a_rule_of_another_shape_is_refused(
+    build: Build, field: str, rule: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(RefusedError, match=reason):
+        analysis(build({}, **{field: [rule]}))
+
+
+def test_a_template_that_a_step_names_twice_counts_once(build: Build) -> None:
+    (template,) = load_templates([build({})]).values()
+    assert len(Analysis([template, template]).metrics) == 1
+
+
+JOB = {
+    "metadata": {"labels": {"app": "{{args.hash}}"}},
+    "spec": {"backoffLimit": 0, "template": {"spec": {"args": ["--hash={{ args.hash }}", 1]}}},
+}
+
+
+def test_arguments_are_substituted_everywhere_in_a_job(build: Build) -> None:
+    document = build({"provider": {"job": JOB}}, args=[{"name": "hash"}])
+    (found,) = analysis(document, hash="abc").metrics
+    assert found.query == ""
+    assert found.job == {
+        "metadata": {"labels": {"app": "abc"}},
+        "spec": {"backoffLimit": 0, "template": {"spec": {"args": ["--hash=abc", 1]}}},
+    }
+
+
+def test_a_job_with_an_argument_that_does_not_exist_is_refused(build: Build) -> None:
+    with pytest.raises(RefusedError, match=r"metric metric: failed to resolve \{\{args.hash"):
+        analysis(build({"provider": {"job": JOB}}))
+
+
+def test_an_argument_in_the_name_of_a_metric_is_refused(build: Build) -> None:
+    with pytest.raises(RefusedError, match="an argument in the name m-"):
+        analysis(build({"name": "m-{{args.x}}"}))
+
+
 def test_a_step_may_declare_a_dry_run(build: Build) -> None:
     templates = load_templates([build({})]).values()
     assert Analysis(templates, {}, dry_run=["met"]).metrics[0].dry_run
@@ -178,9 +238,12 @@ def test_a_template_of_another_shape_is_refused(
         ("count", 1.5, "count must be an integer"),
         ("count", True, "count must be an integer"),
         ("interval", 15, "interval must be a string, found 15; quote it"),
-        ("provider", {"job": {}}, "provider.job is not modelled"),
+        ("provider", {"job": {}}, "provider.job.spec is not a mapping"),
+        ("provider", {"job": {"spec": {}, "wait": 1}}, "provider.job.wait is not modelled"),
+        ("provider", {"job": {"spec": {}}, "prometheus": {}}, "multiple providers specified"),
         ("provider", {"web": {"url": "x"}}, "provider.web is not modelled"),
-        ("provider", {}, "provider.prometheus is not a mapping"),
+        ("provider", {}, "no provider specified"),
+        ("provider", {"prometheus": 1}, "provider.prometheus is not a mapping"),
         ("provider", {"prometheus": {"query": " "}}, "the query is empty"),
         (
             "provider",
@@ -207,6 +270,10 @@ def test_a_metric_that_is_not_modelled_is_refused(
         ({"name": "a", "value": 0.001}, "argument a must be a string, found 0.001"),
         ({"value": "1"}, "an argument has no name"),
         ({"name": "a", "valueFrom": {}}, "args.valueFrom is not modelled"),
+        (
+            {"name": "a", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+            "argument a: valueFrom.secretKeyRef is not modelled",
+        ),
     ],
 )
 def test_an_argument_of_another_shape_is_refused(
@@ -219,7 +286,7 @@ def test_an_argument_of_another_shape_is_refused(
 def test_other_kinds_are_passed_over_and_cluster_templates_come_last(build: Build) -> None:
     cluster = build({"name": "c"}, name="c") | {"kind": "ClusterAnalysisTemplate"}
     documents = [cluster, {"kind": "Service"}, None, build({"name": "a"}, name="a")]
-    found = Analysis(load_templates(documents).values())  # type: ignore[arg-type]
+    found = Analysis(load_templates(documents).values())
     assert [metric.name for metric in found.metrics] == ["a", "c"]
 
 

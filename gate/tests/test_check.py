@@ -76,6 +76,49 @@ def test_a_metric_that_cannot_be_trusted_is_named(
     assert reason in problem
 
 
+JOB = {
+    "activeDeadlineSeconds": 60,
+    "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "probe"}]}},
+}
+
+
+def job(build: Build, spec: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    conditions = {"successCondition": "", "failureCondition": ""}
+    return build({"provider": {"job": {"spec": spec}}, **conditions, **fields})
+
+
+def test_a_job_needs_no_conditions(build: Build) -> None:
+    assert problems(job(build, JOB)) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields", "reason"),
+    [
+        (JOB, {"successCondition": "true"}, "successCondition is never asked of a job"),
+        (JOB, {"failureCondition": "false"}, "failureCondition is never asked of a job"),
+        (JOB, {"inconclusiveLimit": 1}, "passes without a single success"),
+        (JOB, {"interval": "1m", "failureLimit": 1}, "runs indefinitely"),
+        ({"template": JOB["template"]}, {}, "activeDeadlineSeconds is missing"),
+        (
+            JOB | {"template": {"spec": {"restartPolicy": "Never"}}},
+            {},
+            "the job has no containers",
+        ),
+        (
+            JOB | {"template": {"spec": {"restartPolicy": "Always", "containers": [{}]}}},
+            {},
+            "without restartPolicy Never or OnFailure",
+        ),
+    ],
+)
+def test_a_job_that_cannot_be_trusted_is_named(
+    build: Build, spec: dict[str, Any], fields: dict[str, Any], reason: str
+) -> None:
+    (problem,) = problems(job(build, spec, **fields))
+    assert problem.startswith("template template, metric metric: ")
+    assert reason in problem
+
+
 def test_count_without_a_default_is_refused_as_by_the_controller(build: Build) -> None:
     document = build({"interval": "5s", "count": "{{args.n}}"}, args=[{"name": "n"}])
     (problem,) = problems(document)
@@ -107,12 +150,12 @@ def test_the_command_names_file_template_metric_and_reason(
     build: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "one.yaml", build({"failureCondition": ""}))
-    other = write(tmp_path / "two.yaml", build({"provider": {"job": {}}}))
+    other = write(tmp_path / "two.yaml", build({"provider": {"web": {}}}))
     assert main(["check", str(path), str(other)]) == 1
     assert capsys.readouterr().out.splitlines() == [
         f"{path}: template template, metric metric: failureCondition is missing: "
         "two sides, or a NaN decides",
-        f"{other}: template template, metric metric: provider.job is not modelled",
+        f"{other}: template template, metric metric: provider.web is not modelled",
         "2 templates checked, 2 problems",
     ]
 

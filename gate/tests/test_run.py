@@ -48,7 +48,7 @@ def test_a_failure_limit_of_three_allows_three_failures(play: Play, build: Build
     assert tolerated.phase is Phase.SUCCESSFUL
     failed, replay = play(build(metric), BAD, BAD, BAD, BAD, GOOD)
     assert outcome(failed) == ("Failed", "fail", "abort")
-    assert failed.message == "metric metric Failed: failed (4) > failureLimit (3)"
+    assert failed.message == 'Metric "metric" assessed Failed due to failed (4) > failureLimit (3)'
     assert len(replay.looks) == 4
 
 
@@ -64,7 +64,10 @@ def test_an_error_is_repeated_every_ten_seconds_and_the_fifth_aborts(
     result, replay = play(build({"interval": "1m", "count": 3}), GONE)
     assert [at for at, _ in replay.looks] == [0, 10, 20, 30, 40]
     assert outcome(result) == ("Error", "undecided", "abort")
-    assert "consecutiveErrors (5) > consecutiveErrorLimit (4): connection refused" in result.message
+    assert result.message == (
+        'Metric "metric" assessed Error due to consecutiveErrors (5) > consecutiveErrorLimit (4): '
+        '"Error Message: connection refused"'
+    )
 
 
 def test_an_answer_ends_the_row_of_errors(play: Play, build: Build) -> None:
@@ -84,6 +87,16 @@ def test_a_condition_that_fails_to_evaluate_is_an_error(play: Play, build: Build
     result, _ = play(build({"successCondition": "result[0] < 1"}), [])
     assert result.phase is Phase.ERROR
     assert result.metrics[0].measurements[0].value == []
+    assert result.metrics[0].message == (
+        'could not evaluate successCondition "result[0] < 1": '
+        "metric result is nil or empty: no data returned from the metric provider"
+    )
+
+
+def test_a_condition_of_the_wrong_type_is_an_error_that_says_so(play: Play, build: Build) -> None:
+    result, _ = play(build({"failureCondition": "result > 2"}), GOOD)
+    assert result.phase is Phase.ERROR
+    assert result.metrics[0].message.startswith('could not evaluate failureCondition "result > 2":')
 
 
 def test_a_sequential_test_ends_at_its_first_success(play: Play, build: Build) -> None:
@@ -171,8 +184,21 @@ def test_a_dry_run_decides_nothing(play: Play, build: Build) -> None:
         scripts={"a": [BAD], "b": [GOOD]},
     )
     assert outcome(result) == ("Successful", "pass", "advance")
+    assert result.message == ""
     assert result.metrics[0].verdict is Verdict.FAIL
+    assert result.metrics[0].message == (
+        "Metric assessed Failed due to failed (1) > failureLimit (0)"
+    )
     assert len(replay.looks) == 4
+
+
+def test_a_run_waits_for_its_dry_runs(play: Play, build: Build) -> None:
+    dry = [{"metricName": "first"}]
+    result, _ = play(
+        two(build, {"interval": "10s", "count": 9}, {}, dryRun=dry),
+        scripts={"a": [GOOD], "b": [GOOD]},
+    )
+    assert (result.phase, result.finished) == (Phase.SUCCESSFUL, 80.0)
 
 
 def test_stopping_ends_the_run_without_a_pass(play: Play, build: Build) -> None:
@@ -184,8 +210,29 @@ def test_stopping_ends_the_run_without_a_pass(play: Play, build: Build) -> None:
         stop=lambda: len(seen) == 2,
     )
     assert result.terminated
-    assert (result.verdict, result.action) == (Verdict.UNDECIDED, Action.PAUSE)
+    assert (result.phase, result.message) == (Phase.SUCCESSFUL, "Run Terminated")
+    assert (result.verdict, result.action) == (Verdict.UNDECIDED, Action.ADVANCE)
     assert [m.verdict for m in seen] == ["pass", "pass"]
+
+
+def test_a_failure_in_time_stays_the_message_of_a_stopped_run(play: Play, build: Build) -> None:
+    seen: list[Any] = []
+    dry = [{"metricName": "first"}]
+    result, _ = play(
+        two(build, {"failureLimit": 0}, {"interval": "10s", "count": 9}, dryRun=dry),
+        scripts={"a": [BAD], "b": [GOOD]},
+        on_measurement=seen.append,
+        stop=lambda: len(seen) == 3,
+    )
+    assert (result.phase, result.message) == (Phase.SUCCESSFUL, "Run Terminated")
+    assert [m.cut_short for m in result.metrics] == [False, True]
+
+
+def test_a_delay_of_zero_waits_for_the_metrics_that_have_none(play: Play, build: Build) -> None:
+    document = two(build, {"initialDelay": "0s"}, {})
+    result, replay = play(document, scripts={"a": [GOOD], "b": [BAD]})
+    assert result.phase is Phase.FAILED
+    assert replay.looks == [(0.0, "b")]
 
 
 def test_a_run_stopped_before_its_first_look_passes_nothing(play: Play, build: Build) -> None:

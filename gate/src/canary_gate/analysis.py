@@ -1,32 +1,37 @@
-"""An analysis: templates flattened into one run, arguments merged and substituted, validated."""
+"""An analysis: templates flattened into one run, arguments substituted, limits validated."""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from canary_gate import durations
+from canary_gate.arguments import merge_arguments, substitute, substitute_all
 from canary_gate.errors import RefusedError
 from canary_gate.expression import Node, parse
 from canary_gate.static import require_condition
-from canary_gate.template import AnalysisTemplate, Argument, MetricTemplate
+from canary_gate.template import AnalysisTemplate, MetricTemplate
 
 #: The controller's default for a metric that sets no consecutiveErrorLimit.
 DEFAULT_CONSECUTIVE_ERROR_LIMIT = 4
 
-_TAG = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_INTEGER = re.compile(r"[+-]?\d+")
+_INTEGER = re.compile(r"[+-]?\d{1,9}")
+#: What Go's and Python's regular expressions read alike.
+_PATTERN = re.compile(r"(?!.*[*+?]\+)[\w.*+?|()^$/ -]*")
 
 
 @dataclass(frozen=True)
 class Metric:
     """A metric ready to be measured: nothing left to substitute, every number parsed.
 
-    Times are seconds. A `count` of 0 is one that was not given.
+    Times are seconds. A `count` of 0 is one that was not given. A metric that runs a `job`
+    has no query, and its conditions are never asked.
     """
 
     template: str
     name: str
     query: str
+    job: Mapping[str, Any] | None
     interval: float | None
     initial_delay: float | None
     count: int
@@ -36,6 +41,8 @@ class Metric:
     inconclusive_limit: int
     consecutive_error_limit: int
     consecutive_success_limit: int
+    success_condition: str = ""
+    failure_condition: str = ""
     dry_run: bool = False
 
     @property
@@ -48,7 +55,8 @@ class Metric:
 class Analysis:
     """One AnalysisRun before it starts: the templates of a step and the arguments given.
 
-    `dry_run` holds the step's own dryRun rules (regular expressions over metric names).
+    `dry_run` and `retention` hold the step's own dryRun and measurementRetention rules
+    (regular expressions over metric names).
 
     Raises RefusedError where the controller would not run it (a missing or contradictory
     argument, an unresolved `{{args.x}}`, invalid limits) or where it is not modelled.
@@ -65,47 +73,22 @@ class Analysis:
         arguments: Mapping[str, str] | None = None,
         *,
         dry_run: Iterable[str] = (),
+        retention: Iterable[str] = (),
     ) -> None:
-        # The controller flattens cluster templates after the namespaced ones.
-        ordered = sorted(templates, key=lambda template: template.kind != "AnalysisTemplate")
+        # The controller flattens cluster templates after the namespaced ones, each one once.
+        unique = {(template.kind, template.name): template for template in templates}
+        ordered = sorted(unique.values(), key=lambda template: template.kind != "AnalysisTemplate")
         merged = merge_arguments(ordered, arguments or {})
         plain = [metric for template in ordered for metric in template.metrics]
         _unique(plain)
         rules = [rule for template in ordered for rule in template.dry_run]
         dry = _matching("dryRun", [*dry_run, *rules], plain)
-        retention = [rule for template in ordered for rule in template.retention]
-        _matching("measurementRetention", retention, plain)
+        kept = [rule for template in ordered for rule in template.retention]
+        _matching("measurementRetention", [*retention, *kept], plain)
         metrics = tuple(resolve(metric, merged, dry_run=metric.name in dry) for metric in plain)
         object.__setattr__(self, "templates", tuple(ordered))
         object.__setattr__(self, "arguments", merged)
         object.__setattr__(self, "metrics", metrics)
-
-
-def merge_arguments(
-    templates: Iterable[AnalysisTemplate], given: Mapping[str, str]
-) -> dict[str, str]:
-    """Flatten the declared arguments, then let the given ones win.
-
-    Raises RefusedError for two defaults that differ and for an argument without a value.
-    """
-    declared: dict[str, Argument] = {}
-    for template in templates:
-        for argument in template.arguments:
-            before = declared.get(argument.name)
-            if before and before.value not in (None, argument.value) and argument.value is not None:
-                raise RefusedError(
-                    f"argument {argument.name} has the value {argument.value!r} here and "
-                    f"{before.value!r} in another template of the same step",
-                    template=template.name,
-                )
-            if before is None or before.value is None:
-                declared[argument.name] = argument
-    values = {name: given.get(name, argument.value) for name, argument in declared.items()}
-    missing = sorted(name for name, value in values.items() if value is None)
-    if missing:
-        names = ", ".join(sorted(template.name for template in templates))
-        raise RefusedError(f"no value for argument {', '.join(missing)}", template=names)
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def resolve(
@@ -127,6 +110,8 @@ def _resolve(metric: MetricTemplate, arguments: Mapping[str, str], dry_run: bool
     def text(value: str) -> str:
         return substitute(value, arguments)
 
+    success, failure = text(metric.success_condition), text(metric.failure_condition)
+
     def limit(what: str, value: str | int | None, default: int) -> int:
         return default if value is None else _integer(what, text(str(value)))
 
@@ -134,11 +119,14 @@ def _resolve(metric: MetricTemplate, arguments: Mapping[str, str], dry_run: bool
         template=metric.template,
         name=metric.name,
         query=text(metric.query),
+        job=None if metric.job is None else substitute_all(metric.job, arguments),
         interval=_duration("interval", text(metric.interval)),
         initial_delay=_duration("initialDelay", text(metric.initial_delay)),
         count=limit("count", metric.count, 0),
-        success=_condition("successCondition", text(metric.success_condition)),
-        failure=_condition("failureCondition", text(metric.failure_condition)),
+        success=_condition("successCondition", success),
+        failure=_condition("failureCondition", failure),
+        success_condition=success,
+        failure_condition=failure,
         failure_limit=limit("failureLimit", metric.failure_limit, 0),
         inconclusive_limit=limit("inconclusiveLimit", metric.inconclusive_limit, 0),
         consecutive_error_limit=limit(
@@ -149,20 +137,6 @@ def _resolve(metric: MetricTemplate, arguments: Mapping[str, str], dry_run: bool
         ),
         dry_run=dry_run,
     )
-
-
-def substitute(text: str, arguments: Mapping[str, str]) -> str:
-    """Replace every `{{args.x}}`; raises RefusedError for one that cannot be."""
-
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1).strip()
-        if not name.startswith("args.") or name[len("args.") :] not in arguments:
-            raise RefusedError(f"failed to resolve {match.group()}")
-        return arguments[name[len("args.") :]]
-
-    if "{{" in _TAG.sub("", text):
-        raise RefusedError("'{{' without '}}'")
-    return _TAG.sub(value, text)
 
 
 def validate(metric: Metric) -> None:
@@ -239,13 +213,22 @@ def _unique(metrics: list[MetricTemplate]) -> None:
 
 
 def _matching(what: str, rules: list[str], metrics: list[MetricTemplate]) -> set[str]:
+    """Names of the metrics that a rule matches; a rule that is written twice is refused."""
     found: set[str] = set()
-    for rule in rules:
-        try:
-            names = {metric.name for metric in metrics if re.search(rule, metric.name)}
-        except re.error:
-            names = set()
+    for number, rule in enumerate(rules):
+        if rule in rules[:number]:
+            raise RefusedError(f"two {what} rules have the name {rule!r}")
+        if not _PATTERN.fullmatch(rule):
+            raise RefusedError(f"{what} {rule!r} is not modelled")
+        names = {metric.name for metric in metrics if _matches(rule, metric.name)}
         if not names:
             raise RefusedError(f"{what} {rule!r} matches no metric")
         found |= names
     return found
+
+
+def _matches(rule: str, name: str) -> bool:
+    try:
+        return re.search(rule, name) is not None
+    except re.error:
+        return False

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import promql_parser
 
@@ -58,8 +59,11 @@ def _whole_problems(template: AnalysisTemplate, arguments: Mapping[str, str]) ->
 
 
 def _metric_problems(metric: Metric) -> Iterator[str]:
-    yield from _query_problems(metric.query)
     yield from _ending_problems(metric)
+    if metric.job is not None:
+        yield from _job_problems(metric, metric.job["spec"])
+        return
+    yield from _query_problems(metric.query)
     for side, condition in (
         ("successCondition", metric.success),
         ("failureCondition", metric.failure),
@@ -68,6 +72,22 @@ def _metric_problems(metric: Metric) -> Iterator[str]:
             yield f"{side} is missing: two sides, or a NaN decides"
         else:
             yield from _guard_problems(side, condition)
+
+
+def _job_problems(metric: Metric, spec: Mapping[str, Any]) -> Iterator[str]:
+    for side, condition in (
+        ("successCondition", metric.success),
+        ("failureCondition", metric.failure),
+    ):
+        if condition is not None:
+            yield f"{side} is never asked of a job: it decides by how it ends"
+    if "activeDeadlineSeconds" not in spec:
+        yield "the job may run for ever: activeDeadlineSeconds is missing"
+    pod = (spec.get("template") or {}).get("spec") or {}
+    if not pod.get("containers"):
+        yield "the job has no containers"
+    if pod.get("restartPolicy") not in ("Never", "OnFailure"):
+        yield "the API server refuses a job without restartPolicy Never or OnFailure"
 
 
 def _query_problems(query: str) -> Iterator[str]:

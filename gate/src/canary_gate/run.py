@@ -1,13 +1,17 @@
 """Runs an analysis as the controller does, in real or virtual time."""
 
+import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from canary_gate.analysis import Analysis, Metric
-from canary_gate.errors import EvaluationError, ProviderError
+from canary_gate.assessment import Measurement, MetricResult, assess, ends_the_run
+from canary_gate.errors import EvaluationError, ProviderError, RefusedError
 from canary_gate.evaluation import ProviderValue, holds
+from canary_gate.expression import Node
+from canary_gate.job import Job, JobRunner
 from canary_gate.verdict import Action, Phase, Verdict
 
 #: Seconds after which the controller repeats a measurement that ended in an Error.
@@ -20,48 +24,6 @@ class Provider(Protocol):
     def query(self, query: str) -> ProviderValue:
         """Ask; raises ProviderError where there is no answer."""
         ...
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One look of one metric; `value` is None where the provider gave no answer."""
-
-    metric: str
-    at: float
-    value: ProviderValue | None
-    phase: Phase
-    message: str = ""
-
-    @property
-    def verdict(self) -> Verdict:
-        """The measurement's phase in the words of a report."""
-        return Verdict.of(self.phase)
-
-
-@dataclass
-class MetricResult:
-    """What became of one metric. `cut_short`: ended because another one ended the run."""
-
-    metric: Metric
-    measurements: list[Measurement] = field(default_factory=list)
-    phase: Phase = Phase.PENDING
-    message: str = ""
-    cut_short: bool = False
-    failed: int = 0
-    inconclusive: int = 0
-    count: int = 0
-    consecutive_errors: int = 0
-    consecutive_successes: int = 0
-
-    @property
-    def name(self) -> str:
-        """Name of the metric."""
-        return self.metric.name
-
-    @property
-    def verdict(self) -> Verdict:
-        """The metric's verdict; one that was cut short did not decide."""
-        return Verdict.UNDECIDED if self.cut_short else Verdict.of(self.phase)
 
 
 @dataclass(frozen=True)
@@ -83,15 +45,18 @@ class AnalysisResult:
 
     @property
     def action(self) -> Action:
-        """What the Rollout does: advance, abort or pause for a person."""
-        action = Action.of(self.phase)
-        return Action.PAUSE if self.terminated and action is Action.ADVANCE else action
+        """What the Rollout does: advance, abort or pause for a person.
+
+        It advances after a termination too: to the controller that run was Successful.
+        """
+        return Action.of(self.phase)
 
 
 def run_analysis(
     analysis: Analysis,
     provider: Provider,
     *,
+    jobs: JobRunner | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
     on_measurement: Callable[[Measurement], object] = lambda _: None,
@@ -101,62 +66,103 @@ def run_analysis(
 
     `clock` gives seconds and `sleep` waits for some: pass a virtual pair to replay, or an
     event's `wait` to be woken early. `stop` is asked before every look and ends the run as
-    a termination does. Measurements due at the same time are taken one after the other.
+    a termination does. Raises RefusedError for an analysis with a job where `jobs` is None.
     """
-    return _Run(analysis, provider, clock, on_measurement).until_end(sleep, stop)
+    run = AnalysisRun(analysis, provider, jobs=jobs, clock=clock, on_measurement=on_measurement)
+    while not run.phase.completed:
+        if stop():
+            run.terminate()
+        else:
+            run.reconcile()
+        if not run.phase.completed:
+            sleep(max(0.0, run.next_look - clock()))
+    return run.result()
 
 
-class _Run:
-    """State of one run: a tick measures what is due, then assesses every metric."""
+@dataclass
+class _Flight:
+    """A job that runs: when it was started, and when the controller looks at it next."""
+
+    job: Job
+    started: float
+    look_at: float
+
+
+class AnalysisRun:
+    """One AnalysisRun, to be reconciled when its next look is due.
+
+    Runs that go on side by side, as a background analysis does beside a step, share a clock:
+    reconcile each, then sleep until the earliest `next_look`. Measurements that are due at the
+    same time are taken one after the other.
+    """
 
     def __init__(
         self,
         analysis: Analysis,
         provider: Provider,
-        clock: Callable[[], float],
-        on_measurement: Callable[[Measurement], object],
+        *,
+        jobs: JobRunner | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        on_measurement: Callable[[Measurement], object] = lambda _: None,
     ) -> None:
-        self._provider = provider
-        self._clock = clock
-        self._tell = on_measurement
-        self._started = clock()
+        for metric in analysis.metrics:
+            if metric.job is not None and jobs is None:
+                raise RefusedError(
+                    "runs a job, and nothing here runs jobs",
+                    template=metric.template,
+                    metric=metric.name,
+                )
+        self._provider, self._jobs = provider, jobs
+        self._clock, self._tell = clock, on_measurement
+        self._started = self._finished = clock()
         self._results = [MetricResult(metric) for metric in analysis.metrics]
+        self._flights: dict[str, _Flight] = {}
+        self._reconciled = self._terminated = False
+        self.phase, self.message = Phase.RUNNING, ""
 
-    def until_end(
-        self, sleep: Callable[[float], object], stop: Callable[[], bool]
-    ) -> AnalysisResult:
-        while not (stopped := stop()):
-            for result in self._due():
-                self._measure(result)
-            for result in self._results:
-                _assess(result)
-            if self._ended():
-                break
-            sleep(max(0.0, min(map(self._next_look, self._running())) - self._clock()))
+    @property
+    def next_look(self) -> float:
+        """When the next measurement is due; now or earlier when the run has ended."""
+        return min(map(self._next, self._running()), default=self._finished)
+
+    def reconcile(self) -> None:
+        """Measure what is due, and settle what that makes of the metrics and of the run."""
+        if self.phase.completed:
+            return
+        now, first = self._clock(), not self._reconciled
+        self._reconciled = True
         for result in self._running():
-            result.cut_short = True
-            # The controller calls a metric that was cut short after a look Successful.
-            result.phase = Phase.SUCCESSFUL if result.measurements else Phase.PENDING
-        phase, message = _worst(self._results)
+            # A run has begun, and delays count, once it was reconciled; also a delay of 0s.
+            delayed = first and result.metric.initial_delay is not None
+            if self._next(result) <= now and not delayed:
+                self._measure(result)
+        self._settle(terminating=False)
+        if not self.phase.completed and ends_the_run(self._results):
+            self._wind_up()
+
+    def terminate(self) -> None:
+        """End the run as `spec.terminate` does."""
+        if not self.phase.completed:
+            self._terminated = True
+            self._wind_up()
+
+    def result(self) -> AnalysisResult:
+        """What the run has come to so far."""
         return AnalysisResult(
             metrics=tuple(self._results),
-            phase=phase,
-            message=message,
+            phase=self.phase,
+            message=self.message,
             started=self._started,
-            finished=self._clock(),
-            terminated=stopped,
+            finished=self._finished if self.phase.completed else self._clock(),
+            terminated=self._terminated,
         )
 
     def _running(self) -> list[MetricResult]:
         return [result for result in self._results if not result.phase.completed]
 
-    def _ended(self) -> bool:
-        if not self._running():
-            return True
-        bad = (Phase.FAILED, Phase.ERROR, Phase.INCONCLUSIVE)
-        return any(r.phase in bad and not r.metric.dry_run for r in self._results)
-
-    def _next_look(self, result: MetricResult) -> float:
+    def _next(self, result: MetricResult) -> float:
+        if flight := self._flights.get(result.name):
+            return flight.look_at
         if not result.measurements:
             return self._started + (result.metric.initial_delay or 0.0)
         last = result.measurements[-1]
@@ -165,17 +171,65 @@ class _Run:
             interval = ERROR_RETRY_SECONDS
         return last.at + interval
 
-    def _due(self) -> list[MetricResult]:
-        now = self._clock()
-        return [result for result in self._running() if self._next_look(result) <= now]
-
     def _measure(self, result: MetricResult) -> None:
-        value, phase, message = _look(result.metric, self._provider)
+        manifest = result.metric.job
+        if manifest is None:
+            self._record(result, *_look(result.metric, self._provider))
+        elif result.name in self._flights:
+            self._look_at_job(result)
+        elif self._jobs is not None:
+            self._start_job(result, self._jobs, manifest)
+
+    def _start_job(
+        self, result: MetricResult, jobs: JobRunner, manifest: Mapping[str, Any]
+    ) -> None:
+        now = self._clock()
+        try:
+            job = jobs.start(result.name, manifest)
+        except ProviderError as error:
+            self._record(result, None, Phase.ERROR, str(error))
+            return
+        self._flights[result.name] = _Flight(job, now, now)
+        self._look_at_job(result)
+
+    def _look_at_job(self, result: MetricResult) -> None:
+        flight, now = self._flights[result.name], self._clock()
+        try:
+            phase, message = flight.job.state()
+        except ProviderError as error:
+            phase, message = Phase.ERROR, str(error)
+        if phase.completed:
+            del self._flights[result.name]
+            self._record(result, None, phase, message)
+            return
+        # The controller waits longer the longer a job runs, and counts whole seconds.
+        flight.look_at = now + max(1.0, math.sqrt(2 * (now - flight.started)))
+
+    def _wind_up(self) -> None:
+        for result in self._running():
+            if flight := self._flights.pop(result.name, None):
+                result.cut_short = True
+                phase, message = Phase.INCONCLUSIVE, "Metric Terminated"
+                try:
+                    flight.job.stop()
+                except ProviderError as error:
+                    phase, message = Phase.ERROR, str(error)
+                self._record(result, None, phase, message)
+        self._settle(terminating=True)
+
+    def _settle(self, *, terminating: bool) -> None:
+        self.phase, self.message = assess(
+            self._results, terminating=terminating, requested=self._terminated
+        )
+        self._finished = self._clock()
+        for result in self._running() if self.phase.completed else ():
+            result.cut_short = True
+
+    def _record(
+        self, result: MetricResult, value: ProviderValue | None, phase: Phase, message: str
+    ) -> None:
         measurement = Measurement(result.name, self._clock(), value, phase, message)
-        result.measurements.append(measurement)
-        result.phase = Phase.RUNNING
-        result.message = message
-        _count(result, phase)
+        result.record(measurement)
         self._tell(measurement)
 
 
@@ -196,8 +250,8 @@ def judge(metric: Metric, value: ProviderValue) -> Phase:
     Both conditions are evaluated, failure wins, neither is Inconclusive; a condition that is
     missing is the opposite of the other, and without both any answer is a success.
     """
-    success = None if metric.success is None else holds(metric.success, value)
-    failure = None if metric.failure is None else holds(metric.failure, value)
+    success = _side("successCondition", metric.success_condition, metric.success, value)
+    failure = _side("failureCondition", metric.failure_condition, metric.failure, value)
     if failure is None:
         failure = False if success is None else not success
     if success is None:
@@ -207,75 +261,13 @@ def judge(metric: Metric, value: ProviderValue) -> Phase:
     return Phase.SUCCESSFUL if success else Phase.INCONCLUSIVE
 
 
-def _count(result: MetricResult, phase: Phase) -> None:
-    if phase is Phase.ERROR:
-        result.consecutive_errors += 1
-        result.consecutive_successes = 0
-        return
-    result.count += 1
-    result.consecutive_errors = 0
-    result.failed += phase is Phase.FAILED
-    result.inconclusive += phase is Phase.INCONCLUSIVE
-    result.consecutive_successes = (
-        result.consecutive_successes + 1 if phase is Phase.SUCCESSFUL else 0
-    )
-
-
-def _assess(result: MetricResult) -> None:
-    if result.phase.completed or not result.measurements:
-        return
-    phase, why = _limit_passed(result)
-    if phase is None:
-        phase = _end_reached(result)
-    if why:
-        result.message = f"{why}: {result.message}" if result.message else why
-    result.phase = phase
-
-
-def _limit_passed(result: MetricResult) -> tuple[Phase | None, str]:
-    """The last limit that is passed wins: failure, then inconclusive, then errors."""
-    metric = result.metric
-    phase, why = None, ""
-    if 0 <= metric.failure_limit < result.failed:
-        phase = Phase.FAILED
-        why = f"failed ({result.failed}) > failureLimit ({metric.failure_limit})"
-    if result.inconclusive > metric.inconclusive_limit:
-        phase = Phase.INCONCLUSIVE
-        why = (
-            f"inconclusive ({result.inconclusive}) > "
-            f"inconclusiveLimit ({metric.inconclusive_limit})"
-        )
-    if result.consecutive_errors > metric.consecutive_error_limit:
-        phase = Phase.ERROR
-        why = (
-            f"consecutiveErrors ({result.consecutive_errors}) > "
-            f"consecutiveErrorLimit ({metric.consecutive_error_limit})"
-        )
-    return phase, why
-
-
-def _end_reached(result: MetricResult) -> Phase:
-    metric = result.metric
-    wanted = metric.consecutive_success_limit
-    if 0 < wanted <= result.consecutive_successes:
-        return Phase.SUCCESSFUL
-    if metric.effective_count is None or result.count < metric.effective_count:
-        return Phase.RUNNING
-    if wanted == 0:
-        return Phase.SUCCESSFUL
-    return Phase.INCONCLUSIVE if metric.failure_limit >= 0 else Phase.FAILED
-
-
-_BADNESS = (Phase.SUCCESSFUL, Phase.INCONCLUSIVE, Phase.ERROR, Phase.FAILED)
-
-
-def _worst(results: Iterable[MetricResult]) -> tuple[Phase, str]:
-    """Phase of the run: the worst of its metrics, dry runs apart."""
-    phase, message = Phase.SUCCESSFUL, ""
-    for result in results:
-        if result.metric.dry_run or not result.phase.completed:
-            continue
-        if _BADNESS.index(result.phase) > _BADNESS.index(phase):
-            phase = result.phase
-            message = f"metric {result.name} {phase}: {result.message}"
-    return phase, message
+def _side(what: str, text: str, condition: Node | None, value: ProviderValue) -> bool | None:
+    if condition is None:
+        return None
+    try:
+        return holds(condition, value)
+    except EvaluationError as error:
+        reason = str(error)
+        if value == []:
+            reason = "metric result is nil or empty: no data returned from the metric provider"
+        raise EvaluationError(f'could not evaluate {what} "{text}": {reason}') from None

@@ -41,11 +41,15 @@ class Argument:
 
 @dataclass(frozen=True)
 class MetricTemplate:
-    """A metric before its arguments are substituted; every text may hold `{{args.x}}`."""
+    """A metric before its arguments are substituted; every text may hold `{{args.x}}`.
+
+    It asks Prometheus a `query` or runs a `job`, which is then the Job's metadata and spec.
+    """
 
     template: str
     name: str
     query: str
+    job: Mapping[str, Any] | None
     interval: str
     initial_delay: str
     success_condition: str
@@ -100,9 +104,14 @@ def read_template(document: Mapping[str, Any]) -> AnalysisTemplate:
         name=place.template,
         arguments=tuple(_argument(place, a) for a in place.list(spec.get("args"), "args")),
         metrics=tuple(_metric(place, metric) for metric in metrics),
-        dry_run=_names(place, spec, "dryRun"),
-        retention=_names(place, spec, "measurementRetention"),
+        dry_run=_rules(place, spec, "dryRun"),
+        retention=_rules(place, spec, "measurementRetention"),
     )
+
+
+def read_rules(value: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    """Patterns of the dryRun or measurementRetention rules of an analysis in a Rollout."""
+    return _rules(_Place(""), value, field)
 
 
 @dataclass(frozen=True)
@@ -147,10 +156,12 @@ class _Place:
 
 def _argument(place: _Place, value: object) -> Argument:
     argument = place.mapping(value, "an argument")
-    place.only(argument, {"name", "value"}, "args")
     name = place.text(argument.get("name"), "args.name")
     if not name:
         raise place.refused("an argument has no name")
+    for kind in place.mapping(argument.get("valueFrom") or {}, f"argument {name}: valueFrom"):
+        raise place.refused(f"argument {name}: valueFrom.{kind} is not modelled")
+    place.only(argument, {"name", "value"}, "args")
     given = argument.get("value")
     return Argument(name, None if given is None else place.text(given, f"argument {name}"))
 
@@ -160,14 +171,18 @@ def _metric(place: _Place, value: object) -> MetricTemplate:
     name = place.text(metric.get("name"), "metrics.name")
     if not name:
         raise place.refused("a metric has no name")
+    if "{{" in name:
+        raise place.refused(f"an argument in the name {name} of a metric is not modelled")
     place = _Place(place.template, name)
     place.only(metric, _METRIC, "metric")
     texts = {field: place.text(metric.get(field), field) for field in _TEXTS}
     limits = {field: place.limit(metric.get(field), field) for field in _LIMITS}
+    query, job = _provider(place, metric.get("provider"))
     return MetricTemplate(
         template=place.template,
         name=name,
-        query=_query(place, metric.get("provider")),
+        query=query,
+        job=job,
         interval=texts["interval"],
         initial_delay=texts["initialDelay"],
         success_condition=texts["successCondition"],
@@ -180,19 +195,34 @@ def _metric(place: _Place, value: object) -> MetricTemplate:
     )
 
 
-def _query(place: _Place, value: object) -> str:
+def _provider(place: _Place, value: object) -> tuple[str, Mapping[str, Any] | None]:
+    """The query of a metric, or else its job."""
     provider = place.mapping(value, "provider")
-    place.only(provider, {"prometheus"}, "provider")
-    prometheus = place.mapping(provider.get("prometheus"), "provider.prometheus")
+    place.only(provider, {"prometheus", "job"}, "provider")
+    if len(provider) != 1:
+        raise place.refused(f"{'multiple providers' if provider else 'no provider'} specified")
+    if "job" in provider:
+        return "", _job(place, provider["job"])
+    prometheus = place.mapping(provider["prometheus"], "provider.prometheus")
     place.only(prometheus, {"query"}, "provider.prometheus")
     query = place.text(prometheus.get("query"), "query")
     if not query.strip():
         raise place.refused("the query is empty")
-    return query
+    return query, None
 
 
-def _names(place: _Place, spec: Mapping[str, Any], field: str) -> tuple[str, ...]:
+def _job(place: _Place, value: object) -> Mapping[str, Any]:
+    job = place.mapping(value, "provider.job")
+    place.only(job, {"metadata", "spec"}, "provider.job")
+    place.mapping(job.get("spec"), "provider.job.spec")
+    return job
+
+
+def _rules(place: _Place, spec: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    """Patterns over metric names. How many measurements are kept changes no verdict."""
+    known = {"metricName", "limit"} if field == "measurementRetention" else {"metricName"}
     rules = [place.mapping(rule, field) for rule in place.list(spec.get(field), field)]
     for rule in rules:
-        place.only(rule, {"metricName", "limit"}, field)
+        place.only(rule, known, field)
+        place.limit(rule.get("limit"), f"{field}.limit")
     return tuple(place.text(rule.get("metricName"), f"{field}.metricName") for rule in rules)
