@@ -146,15 +146,19 @@ def production_hardening(world: World) -> Iterator[Problem]:
     kinds=BUILD,
 )
 def production_gates(world: World) -> Iterator[Problem]:
-    """A Rollout asks every AnalysisTemplate that it asks in the environment before."""
+    """A Rollout asks every AnalysisTemplate that it asks in the environment before.
+
+    The setting environment_objects lists the templates that one of them asks alone.
+    """
+    alone = set(world.config.environment_objects)
     for resource, other in pairs(world):
         if resource.group_kind != "argoproj.io/Rollout":
             continue
         own, tried = (_asked(rollout) for rollout in (resource, other))
         for name in sorted(tried - own):
-            yield resource.problem(
-                ("spec", "strategy"), f"it does not ask AnalysisTemplate {name!r}", "add the step"
-            )
+            if f"AnalysisTemplate/{name}" not in alone:
+                message = f"it does not ask AnalysisTemplate {name!r}"
+                yield resource.problem(("spec", "strategy"), message, "add the step, or list it")
 
 
 def _asked(rollout: Resource) -> set[str]:
