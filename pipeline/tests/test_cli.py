@@ -49,7 +49,7 @@ def test_register_prints_the_release(embedded, model, tmp_path, capsys):
     captured = capsys.readouterr()
     assert status == 0
     assert parse_env(captured.out).uri == "models:/imported/1"
-    assert captured.err.startswith("registered imported 1 as challenger")
+    assert "\nregistered imported 1 as challenger" in captured.err
 
 
 def test_a_gate_that_stops_ends_with_status_1(embedded, rows, monkeypatch, capsys):

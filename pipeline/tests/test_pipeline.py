@@ -14,6 +14,7 @@ from model_pipeline import (
     GateError,
     PipelineError,
     TrainingConfig,
+    golden,
     onnx_model,
     parse_env,
     register_model,
@@ -62,6 +63,7 @@ def test_a_training_ends_as_challenger_with_its_lineage(tracking_uri, rows, tmp_
     stored = registry.Registry(tracking_uri).download("round-trip", 1)
     assert hashlib.sha256(stored).hexdigest() == release.sha256
     assert (tmp_path / "new" / "output" / "model.onnx").read_bytes() == stored
+    assert golden.is_in(stored)
 
     version = client(tracking_uri).get_model_version_by_alias("round-trip", "challenger")
     assert int(version.version) == 1
@@ -83,9 +85,11 @@ def test_a_training_ends_as_challenger_with_its_lineage(tracking_uri, rows, tmp_
 def test_every_registration_is_the_next_integer_and_moves_the_alias(tracking_uri, model, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(model)
+    told: list[str] = []
     for expected in (1, 2):
         release = register_model(
             path,
+            progress=told.append,
             name="counted",
             tracking_uri=tracking_uri,
             git_sha=GIT_SHA,
@@ -96,6 +100,7 @@ def test_every_registration_is_the_next_integer_and_moves_the_alias(tracking_uri
         assert parse_env((tmp_path / "model-release.env").read_text()) == release
     assert release.sha256 == hashlib.sha256(model).hexdigest()
     assert release.dataset_version == "2025-01-02-030405"
+    assert "warning: the model brings no golden set: the gate's golden-set job will fail" in told
     challenger = client(tracking_uri).get_model_version_by_alias("counted", "challenger")
     assert int(challenger.version) == 2
 

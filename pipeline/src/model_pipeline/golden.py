@@ -23,14 +23,16 @@ def attach(model: bytes, features: Features, labels: Labels, scores: Scores) -> 
 
     Features [N, F], labels [N] and scores [N, C] of the same rows. It is one request and
     its response of the Open Inference Protocol, the floats as short as float32 allows.
-    Raises PipelineError where no row is left, or an answer is NaN or infinite.
+    Raises PipelineError where no row is left, or a value is NaN or infinite.
     """
     import onnx
 
+    if not (np.all(np.isfinite(features)) and np.all(np.isfinite(scores))):
+        raise PipelineError("golden set: a feature or a score is NaN or infinite")
     best = np.sort(scores, axis=1)
     rows = np.flatnonzero(best[:, -1] - best[:, -2] > MARGIN)[:MAX_CASES]
-    if not len(rows) or not np.all(np.isfinite(scores[rows])):
-        raise PipelineError("golden set: no row has a finite answer that is no tie")
+    if not len(rows):
+        raise PipelineError("golden set: every row is near a tie")
     content = {
         "inputs": [_floats(INPUT, features[rows])],
         "outputs": [
@@ -50,6 +52,14 @@ def attach(model: bytes, features: Features, labels: Labels, scores: Scores) -> 
     for key, value in sorted(facts.items()):
         proto.metadata_props.add(key=key, value=value)
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def is_in(model: bytes) -> bool:
+    """Whether an ONNX model brings a golden set."""
+    import onnx
+
+    metadata = onnx.load_from_string(model).metadata_props
+    return any(entry.key == METADATA_KEY for entry in metadata)
 
 
 def _floats(name: str, values: Scores) -> dict[str, Any]:

@@ -109,6 +109,8 @@ def register_model(
     except OSError as error:
         raise PipelineError(f"{path}: cannot be read: {error.strerror}") from None
     model = onnx_model.check_contract(content, str(path))
+    if not golden.is_in(model):
+        progress("warning: the model brings no golden set: the gate's golden-set job will fail")
     release = _register(
         registry.Registry(tracking_uri),
         model,

@@ -1,0 +1,92 @@
+"""What a probe waits for and takes from a server that behaves badly."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from inference_server.probe.client import Address, Answer, named_tensors
+
+
+@contextmanager
+def answering(*parts: bytes, pause: float = 0.0) -> Iterator[str]:
+    """A server that sends these bytes to one client, with a pause after each part."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                try:
+                    for part in parts:
+                        connection.sendall(part)
+                        time.sleep(pause)
+                except OSError:
+                    return  # the client has heard enough
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield "http://{}:{}".format(*listener.getsockname())
+        thread.join()
+
+
+def ask(url: str, seconds: float = 10.0) -> Answer:
+    async def post() -> Answer:
+        async with Address(url, None) as address:
+            return await address.post("/predict", b"{}", seconds)
+
+    return asyncio.run(post())
+
+
+def test_an_answer_is_a_status_and_a_json_object() -> None:
+    with answering(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}') as url:
+        answer = ask(url)
+    assert (answer.status, answer.content, answer.problem) == (200, {"a": 1}, None)
+
+
+def test_a_server_that_answers_by_drops_is_left_in_time() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n"
+    with answering(head, *[b" "] * 10, pause=0.1) as url:
+        start = time.monotonic()
+        answer = ask(url, seconds=0.3)
+        assert time.monotonic() - start < 5
+    assert answer.problem == "no answer (not within 0.3 s)"
+
+
+@pytest.mark.parametrize(
+    ("sent", "problem"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\noops", "the answer is no JSON object"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "the answer is no JSON object"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "HTTP 503"),
+        (b'HTTP/1.1 400 No\r\nContent-Length: 15\r\n\r\n{"error":"why"}', "HTTP 400: why"),
+        (b"HTTP/1.1 302 Go\r\nLocation: /a\r\nContent-Length: 0\r\n\r\n", "HTTP 302"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "no answer (peer closed connection"),
+        (b"no http at all\r\n\r\n", "no answer (illegal status line"),
+        (b"", "no answer (Server disconnected without sending a response.)"),
+    ],
+)
+def test_anything_else_is_a_problem_with_a_name(sent: bytes, problem: str) -> None:
+    with answering(sent) as url:
+        assert str(ask(url).problem).startswith(problem)
+
+
+def test_a_large_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference_server.probe.client.MAX_ANSWER_BYTES", 10)
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + b" " * 99) as url:
+        assert ask(url).problem == "no answer (more than 10 bytes)"
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ({}, []),
+        ({"outputs": 1}, []),
+        ({"outputs": [1, {"name": []}, {"name": "y"}]}, ["y"]),
+    ],
+)
+def test_what_is_no_tensor_is_left_out(content: dict, names: list[str]) -> None:
+    assert list(named_tensors(content)) == names
