@@ -286,7 +286,7 @@ def test_an_argument_of_another_shape_is_refused(
 def test_other_kinds_are_passed_over_and_cluster_templates_come_last(build: Build) -> None:
     cluster = build({"name": "c"}, name="c") | {"kind": "ClusterAnalysisTemplate"}
     documents = [cluster, {"kind": "Service"}, None, build({"name": "a"}, name="a")]
-    found = Analysis(load_templates(documents).values())
+    found = Analysis(load_templates(documents).values())  # type: ignore[arg-type]
     assert [metric.name for metric in found.metrics] == ["a", "c"]
 
 

@@ -3,15 +3,24 @@ from typing import Any
 
 import pytest
 from canary_gate import (
+    Action,
     AnalysisStep,
+    BackgroundAnalysis,
+    ExperimentStep,
     Pause,
+    Phase,
     RefusedError,
     SetCanaryScale,
+    SetHeaderRoute,
     SetWeight,
     StepArgument,
+    background_analysis,
     canary_steps,
+    experiment_phase,
     load_templates,
+    promotion_analyses,
     resolve_arguments,
+    rollout_action,
     step_analysis,
 )
 
@@ -27,6 +36,7 @@ def rollout(*steps: Any, **canary: Any) -> dict[str, Any]:
         "spec": {
             "replicas": 3,
             "paused": False,
+            "revision": 1_000_000,
             "template": {
                 "metadata": {"annotations": {"model-sha256": "abc"}},
                 "spec": {"containers": [{"image": "first"}, {"image": "second"}]},
@@ -50,6 +60,9 @@ def test_the_steps_of_a_ladder_are_read_in_order() -> None:
             {"pause": {}},
             {"pause": {"duration": "10m"}},
             {"pause": {"duration": 30}},
+            {"pause": {"duration": "1500ms"}},
+            {"setHeaderRoute": {"name": "b", "match": [{"headerName": "X-Bucket"}]}},
+            {"setHeaderRoute": {"name": "b"}},
             analysis(
                 args=[
                     {"name": "a", "value": "1"},
@@ -57,6 +70,7 @@ def test_the_steps_of_a_ladder_are_read_in_order() -> None:
                     {"name": "c", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
                 ],
                 dryRun=[{"metricName": "err.*"}],
+                measurementRetention=[{"metricName": "errors", "limit": 50}],
             ),
         )
     )
@@ -68,6 +82,9 @@ def test_the_steps_of_a_ladder_are_read_in_order() -> None:
         Pause(None),
         Pause(600.0),
         Pause(30.0),
+        Pause(1.0),
+        SetHeaderRoute("b", ({"headerName": "X-Bucket"},)),
+        SetHeaderRoute("b"),
         AnalysisStep(
             ("errors",),
             (
@@ -76,6 +93,7 @@ def test_the_steps_of_a_ladder_are_read_in_order() -> None:
                 StepArgument("c", field_path="metadata.name"),
             ),
             ("err.*",),
+            ("errors",),
         ),
     ]
 
@@ -83,9 +101,12 @@ def test_the_steps_of_a_ladder_are_read_in_order() -> None:
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        ({"setHeaderRoute": {}}, "setHeaderRoute is not modelled"),
-        ({"experiment": {}}, "experiment is not modelled"),
+        ({"setMirrorRoute": {}}, "setMirrorRoute is not modelled"),
+        ({"setHeaderRoute": {"matches": []}}, "setHeaderRoute.matches is not modelled"),
         ({"setWeight": "10"}, "setWeight must be an integer"),
+        ({"setWeight": 101}, "setWeight must be between 0 and 100, found 101"),
+        ({"setWeight": -1}, "setWeight must be between 0 and 100, found -1"),
+        ({"pause": {"duration": "-5s"}}, "pause.duration is negative"),
         ({"setWeight": 10, "pause": {}}, "a mapping with one key"),
         ("pause", "a mapping with one key"),
         ({"pause": None}, "pause is not a mapping"),
@@ -95,6 +116,11 @@ def test_the_steps_of_a_ladder_are_read_in_order() -> None:
         ({"setCanaryScale": {"percent": 1}}, "setCanaryScale.percent is not modelled"),
         ({"analysis": {}}, "analysis.templates is empty"),
         (analysis(analysisRunMetadata={}), "analysis.analysisRunMetadata is not modelled"),
+        (
+            analysis(templates=[{"templateName": "errors", "clusterScope": True}]),
+            "analysis.templates.clusterScope is not modelled",
+        ),
+        (analysis(args=[{"name": "a", "default": "1"}]), "args.default is not modelled"),
         (analysis(args={}), None),
         (analysis(args={"a": 1}), "analysis.args is not a list"),
         (analysis(args=[{"value": "1"}]), "an argument has no name"),
@@ -125,9 +151,135 @@ def test_a_rollout_without_canary_is_refused() -> None:
         canary_steps({"spec": {"strategy": {"blueGreen": {}}}})
 
 
-def test_a_background_analysis_is_refused() -> None:
-    with pytest.raises(RefusedError, match="background analysis is not modelled"):
-        canary_steps(rollout(analysis={"templates": []}))
+EXPERIMENT = {
+    "templates": [
+        {"name": "a", "specRef": "stable", "service": {}},
+        {"name": "b", "specRef": "canary", "service": {}},
+    ],
+    "analyses": [
+        {
+            "name": "agreement",
+            "templateName": "errors",
+            "requiredForCompletion": True,
+            "args": [{"name": "host", "value": "{{templates.b.replicaset.name}}:80"}],
+        }
+    ],
+    "dryRun": [{"metricName": "metric"}],
+}
+
+
+def test_an_experiment_has_its_pods_and_its_analyses() -> None:
+    (step,) = canary_steps(rollout({"experiment": EXPERIMENT}))
+    assert isinstance(step, ExperimentStep)
+    (asked,) = step.analyses
+    assert step.pods == {"a": "stable", "b": "canary"}
+    assert (asked.templates, asked.dry_run) == (("errors",), ("metric",))
+    pods = {"templates.b.replicaset.name": "inference-x-b"}
+    given = resolve_arguments(asked, rollout(), canary_hash="new", stable_hash="old", pods=pods)
+    assert given == {"host": "inference-x-b:80"}
+    with pytest.raises(RefusedError, match="failed to resolve"):
+        resolve_arguments(asked, rollout(), canary_hash="new", stable_hash="old", pods={})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"duration": "1h"}, "experiment.duration is not modelled"),
+        ({"analyses": []}, "an experiment without analyses"),
+        ({"analyses": [{"templateName": "errors"}]}, "without requiredForCompletion"),
+        ({"analyses": [{"clusterScope": True}]}, "experiment.analyses.clusterScope"),
+        ({"templates": [{"name": "a", "specRef": "old"}]}, "specRef is canary or stable"),
+        (
+            {"templates": [{"name": "a", "specRef": "stable", "weight": 5}]},
+            "experiment.templates.weight is not modelled",
+        ),
+    ],
+)
+def test_an_experiment_that_is_not_modelled_is_refused(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RefusedError, match=f"canary step 0: .*{reason}"):
+        canary_steps(rollout({"experiment": EXPERIMENT | change}))
+
+
+@pytest.mark.parametrize(
+    ("analyses", "phase"),
+    [
+        (["Successful", "Successful"], "Successful"),
+        (["Successful", "Running"], "Running"),
+        (["Pending", "Inconclusive"], "Inconclusive"),
+        (["Inconclusive", "Error", "Successful"], "Error"),
+        (["Failed", "Error", "Running"], "Failed"),
+    ],
+)
+def test_an_experiment_lasts_until_all_have_passed_or_one_has_not(
+    analyses: list[str], phase: str
+) -> None:
+    assert experiment_phase(map(Phase, analyses)) == phase
+
+
+def test_a_background_analysis_starts_with_its_step() -> None:
+    background = {"templates": [{"templateName": "burn"}], "startingStep": 3}
+    found = background_analysis(rollout(analysis=background))
+    assert found == BackgroundAnalysis(AnalysisStep(("burn",), ()), 3)
+    assert background_analysis(rollout(analysis={"templates": [{"templateName": "burn"}]})) == (
+        BackgroundAnalysis(AnalysisStep(("burn",), ()), 0)
+    )
+    assert background_analysis(rollout()) is None
+
+
+@pytest.mark.parametrize(
+    ("analysis", "reason"),
+    [
+        ({"templates": []}, "analysis.templates is empty"),
+        (["burn"], "it is not a mapping"),
+        ({"templates": [{"templateName": "b"}], "startingStep": "3"}, "must be an integer"),
+    ],
+)
+def test_a_background_analysis_of_another_shape_is_refused(analysis: Any, reason: str) -> None:
+    with pytest.raises(RefusedError, match=f"Rollout inference, background analysis: .*{reason}"):
+        background_analysis(rollout(analysis=analysis))
+
+
+@pytest.mark.parametrize(
+    ("step", "background", "action"),
+    [
+        ("Successful", None, "advance"),
+        ("Successful", "Running", "advance"),
+        ("Successful", "Pending", "advance"),
+        ("Successful", "Successful", "advance"),
+        ("Running", None, None),
+        ("Running", "Successful", None),
+        ("Running", "Running", None),
+        ("Running", "Failed", "abort"),
+        ("Running", "Error", "abort"),
+        ("Running", "Inconclusive", "pause"),
+        ("Successful", "Inconclusive", "pause"),
+        ("Inconclusive", "Failed", "abort"),
+        ("Failed", "Inconclusive", "abort"),
+        ("Error", "Successful", "abort"),
+        ("Inconclusive", "Running", "pause"),
+    ],
+)
+def test_the_background_may_stop_a_release_and_never_advances_it(
+    step: str, background: str | None, action: str | None
+) -> None:
+    found = rollout_action(Phase(step), Phase(background) if background else None)
+    assert found == (Action(action) if action else None)
+
+
+def blue_green(**strategy: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "inference"}, "spec": {"strategy": {"blueGreen": strategy}}}
+
+
+def test_a_blue_green_rollout_asks_before_and_after_its_promotion() -> None:
+    asked = {"templates": [{"templateName": "smoke"}]}
+    smoke = AnalysisStep(("smoke",), ())
+    assert promotion_analyses(blue_green(prePromotionAnalysis=asked)) == (smoke, None)
+    assert promotion_analyses(blue_green(postPromotionAnalysis=asked)) == (None, smoke)
+
+
+def test_a_promotion_that_asks_nothing_is_refused() -> None:
+    with pytest.raises(RefusedError, match=r"inference, postPromotionAnalysis: .* is empty"):
+        promotion_analyses(blue_green(postPromotionAnalysis={}))
 
 
 def resolved(argument: dict[str, Any]) -> str:
@@ -166,6 +318,7 @@ def test_an_argument_takes_its_value_from_the_rollout(argument: dict[str, Any], 
         ("metadata.generation", "is not modelled"),
         ("metadata.labels", "is not modelled"),
         ("spec.template", "no single value"),
+        ("spec.revision", "leads to 1000000, which is not modelled"),
         ("spec.absent", "no single value"),
         ("spec.replicas.count", "does not exist"),
         ("spec.template.spec.containers[7].image", "does not exist"),

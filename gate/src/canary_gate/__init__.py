@@ -7,19 +7,27 @@ from canary_gate.evaluation import ProviderValue
 from canary_gate.job import Job, JobRunner
 from canary_gate.prometheus import PrometheusProvider
 from canary_gate.rollout import (
-    AnalysisStep,
-    Pause,
-    SetCanaryScale,
-    SetWeight,
-    Step,
-    StepArgument,
+    BackgroundAnalysis,
+    background_analysis,
     canary_steps,
+    experiment_phase,
+    promotion_analyses,
     resolve_arguments,
     step_analysis,
 )
 from canary_gate.run import AnalysisResult, AnalysisRun, Provider, run_analysis
+from canary_gate.step import (
+    AnalysisStep,
+    ExperimentStep,
+    Pause,
+    SetCanaryScale,
+    SetHeaderRoute,
+    SetWeight,
+    Step,
+)
+from canary_gate.step_arguments import StepArgument
 from canary_gate.template import AnalysisTemplate, load_templates
-from canary_gate.verdict import Action, Phase, Verdict
+from canary_gate.verdict import Action, Phase, Verdict, rollout_action
 
 __all__ = [
     "Action",
@@ -28,7 +36,9 @@ __all__ = [
     "AnalysisRun",
     "AnalysisStep",
     "AnalysisTemplate",
+    "BackgroundAnalysis",
     "EvaluationError",
+    "ExperimentStep",
     "Job",
     "JobRunner",
     "Measurement",
@@ -42,13 +52,18 @@ __all__ = [
     "ProviderValue",
     "RefusedError",
     "SetCanaryScale",
+    "SetHeaderRoute",
     "SetWeight",
     "Step",
     "StepArgument",
     "Verdict",
+    "background_analysis",
     "canary_steps",
+    "experiment_phase",
     "load_templates",
+    "promotion_analyses",
     "resolve_arguments",
+    "rollout_action",
     "run_analysis",
     "step_analysis",
 ]

@@ -39,12 +39,17 @@ def merge_arguments(
 
 def substitute(text: str, arguments: Mapping[str, str]) -> str:
     """Replace every `{{args.x}}`; raises RefusedError for one that cannot be."""
+    return replace_tags(text, {f"args.{name}": value for name, value in arguments.items()})
+
+
+def replace_tags(text: str, values: Mapping[str, str]) -> str:
+    """Replace every `{{x}}` by the value of x; raises RefusedError where there is none."""
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1).strip()
-        if not name.startswith("args.") or name[len("args.") :] not in arguments:
+        if name not in values:
             raise RefusedError(f"failed to resolve {match.group()}")
-        return arguments[name[len("args.") :]]
+        return values[name]
 
     if "{{" in _TAG.sub("", text):
         raise RefusedError("'{{' without '}}'")

@@ -45,3 +45,17 @@ class Action(StrEnum):
         if phase is Phase.SUCCESSFUL:
             return cls.ADVANCE
         return cls.ABORT if phase in (Phase.FAILED, Phase.ERROR) else cls.PAUSE
+
+
+def rollout_action(step: Phase, background: Phase | None = None) -> Action | None:
+    """What the Rollout does while a step's analysis runs beside one in the background.
+
+    None: nothing yet. In the background Failed and Error abort, Inconclusive pauses, and
+    anything else changes nothing: it never advances a release.
+    """
+    actions = {Action.of(phase) for phase in (step, background) if phase and phase.completed}
+    if Action.ABORT in actions:
+        return Action.ABORT
+    if Action.PAUSE in actions:
+        return Action.PAUSE
+    return Action.of(step) if step.completed else None
