@@ -54,13 +54,23 @@ TLS = [
     "HTTPRoute/inference-https-redirect *",
     "NetworkPolicy/acme-solver-ingress-gateway *",
 ]
-LADDER = ["AnalysisTemplate/*", "Rollout/inference /spec/strategy/canary/steps/*"]
+LADDER = [
+    "AnalysisTemplate/*",
+    "NetworkPolicy/inference-probe-* *",
+    "Rollout/inference /spec/strategy/canary/analysis/*",
+    "Rollout/inference /spec/strategy/canary/steps/*",
+]
+LOAD = [
+    "AnalysisTemplate/load *",
+    "Rollout/inference /spec/strategy/canary/analysis/startingStep",
+    "Rollout/inference /spec/strategy/canary/steps/*",
+]
 ALERTS = ["PrometheusRule/*"]
 LOAD_CLIENTS = ["BackendTrafficPolicy/inference /spec/rateLimit/local/rules/*"]
 MAXIMUM = ["HorizontalPodAutoscaler/inference /spec/maxReplicas"]
 
 MAY_DIFFER = {
-    "production": [*SETTINGS, *SIZE, *GPU, *ZONES, *ISSUER],
+    "production": [*SETTINGS, *SIZE, *GPU, *ZONES, *ISSUER, *LOAD],
     "dev": [*SETTINGS, *SIZE, *MAXIMUM, *TLS, *LADDER, *ALERTS, *LOAD_CLIENTS],
 }
 

@@ -225,44 +225,6 @@ def test_the_config_map_of_a_release_outlives_it_without_a_trace_in_argo_cd(
     assert metadata["labels"]["app.kubernetes.io/component"] == "model-release"
 
 
-@pytest.mark.parametrize("environment", ["staging", "production"])
-def test_both_analysis_steps_ask_every_question_after_the_weight_is_set(
-    tree: Path, environment: str
-) -> None:
-    [rollout] = of_kind(rendered(tree, environment), "Rollout")
-    steps = rollout["spec"]["strategy"]["canary"]["steps"]
-
-    outline = [
-        (
-            name,
-            value if name != "analysis" else [each["templateName"] for each in value["templates"]],
-        )
-        for step in steps
-        for name, value in step.items()
-    ]
-
-    questions = [
-        "minimum-traffic",
-        "error-sprt",
-        "error-window",
-        "latency-500ms-window",
-        "model-sanity",
-    ]
-    assert outline == [
-        ("setCanaryScale", {"weight": 10}),
-        ("setWeight", 10),
-        ("setCanaryScale", {"matchTrafficWeight": True}),
-        ("analysis", questions),
-        ("setWeight", 50),
-        ("analysis", questions),
-    ]
-    templates = {
-        each["metadata"]["name"]
-        for each in of_kind(rendered(tree, environment), "AnalysisTemplate")
-    }
-    assert templates == set(questions)
-
-
 def canary_pods(steps: list[Manifest], replicas: int) -> Iterator[tuple[int, int]]:
     """The controller's number of canary pods and the weight, at each step in turn."""
     weight = 0

@@ -1,73 +1,88 @@
-"""The analyses of each environment's ladder, as rendered, can be run by the controller."""
+"""The ladder that each environment climbs, as rendered, with the values of its release."""
 
-import subprocess
-from pathlib import Path
-from typing import Any
+from functools import cache
 
 import pytest
-import yaml
 from canary_gate import (
     Analysis,
     AnalysisStep,
-    SetWeight,
     canary_steps,
     load_templates,
     resolve_arguments,
     step_analysis,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+from rollouts.tests.rendering import REPOSITORY, Document, analyses_of, render, rollout_of
+
+every_gated = pytest.mark.parametrize("environment", ["staging", "production"])
 
 
-def rendered(environment: str) -> list[dict[str, Any]]:
-    built = subprocess.run(
-        [ROOT / ".tools/bin/kustomize", "build", ROOT / "overlays" / environment / "inference"],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return list(yaml.safe_load_all(built.stdout))
+@cache
+def rendered(environment: str) -> list[Document]:
+    return render(REPOSITORY / "overlays" / environment / "inference")
 
 
-def analyses(documents: list[dict[str, Any]]) -> list[tuple[int, Analysis]]:
-    """Each inline analysis with the weight at which it runs."""
-    (rollout,) = (document for document in documents if document["kind"] == "Rollout")
-    templates, weight, found = load_templates(documents), 0, []
-    for step in canary_steps(rollout):
-        if isinstance(step, SetWeight):
-            weight = step.weight
-        if isinstance(step, AnalysisStep):
-            given = resolve_arguments(step, rollout, canary_hash="new", stable_hash="old")
-            found.append((weight, step_analysis(step, templates, given)))
-    return found
+def analyses(environment: str) -> list[Analysis]:
+    """The analyses of the steps, with what the controller would give them."""
+    documents = rendered(environment)
+    rollout, templates = rollout_of(documents), load_templates(documents)
+    return [
+        step_analysis(
+            step,
+            templates,
+            resolve_arguments(step, rollout, canary_hash="new", stable_hash="old"),
+        )
+        for step in canary_steps(rollout)
+        if isinstance(step, AnalysisStep)
+    ]
 
 
-@pytest.mark.parametrize("environment", ["staging", "production"])
-def test_every_question_is_asked_at_ten_and_at_fifty_percent(environment: str) -> None:
-    found = analyses(rendered(environment))
-    assert [weight for weight, _ in found] == [10, 50]
-    for _, analysis in found:
-        assert {metric.name for metric in analysis.metrics} == {
-            "minimum-traffic",
-            "error-sprt",
-            "error-window",
-            "latency-500ms-window",
-            "model-sanity",
-        }
-        assert analysis.arguments["namespace"] == f"inference-{environment}"
+@pytest.mark.parametrize(
+    ("environment", "shares"),
+    [
+        ("dev", []),
+        ("staging", ["0 %", "0 %", "10 %", "50 %", "background"]),
+        ("production", ["0 %", "10 %", "50 %", "background"]),
+    ],
+)
+def test_an_environment_asks_at_each_share_of_its_traffic(
+    environment: str, shares: list[str]
+) -> None:
+    assert [asked.where for asked in analyses_of(rollout_of(rendered(environment)))] == shares
+
+
+def test_only_staging_puts_a_load_on_the_canary() -> None:
+    asking = [
+        environment
+        for environment in ("dev", "staging", "production")
+        for asked in analyses_of(rollout_of(rendered(environment)))
+        if "load" in asked.templates
+    ]
+    assert asking == ["staging"]
+
+
+@every_gated
+def test_the_analyses_get_the_values_of_the_release(environment: str) -> None:
+    annotations = rollout_of(rendered(environment))["spec"]["template"]["metadata"]["annotations"]
+    *_, last = analyses(environment)
+    assert annotations["model-sha256"]
+    assert {name: last.arguments[name] for name in ("namespace", "canary-hash", "stable-hash")} == {
+        "namespace": f"inference-{environment}",
+        "canary-hash": "new",
+        "stable-hash": "old",
+    }
+    assert last.arguments["model-sha256"] == annotations["model-sha256"]
+    assert last.arguments["expected-shift"] == annotations["expected-shift"]
+
+
+@every_gated
+def test_every_question_of_a_step_comes_to_an_end(environment: str) -> None:
+    for analysis in analyses(environment):
         assert all(metric.effective_count for metric in analysis.metrics)
 
 
-@pytest.mark.parametrize("environment", ["staging", "production"])
-def test_a_step_lasts_ten_minutes(environment: str) -> None:
-    for _, analysis in analyses(rendered(environment)):
-        at_the_end = [m for m in analysis.metrics if m.effective_count == 1]
-        assert {m.initial_delay for m in at_the_end} == {600.0}
-        (watching,) = (m for m in analysis.metrics if m.name == "model-sanity")
-        assert watching.initial_delay + (watching.count - 1) * watching.interval == 600.0
-        assert watching.inconclusive_limit == watching.count - 1
-
-
-def test_dev_asks_nothing_of_traffic() -> None:
-    assert analyses(rendered("dev")) == []
+@every_gated
+def test_a_step_with_users_lasts_ten_minutes(environment: str) -> None:
+    for analysis in analyses(environment)[-2:]:
+        at_the_end = [metric for metric in analysis.metrics if metric.count == 1]
+        assert {metric.initial_delay for metric in at_the_end} == {600.0}
