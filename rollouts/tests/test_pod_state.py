@@ -87,10 +87,12 @@ def test_traffic_is_counted_once_at_the_end_of_the_step() -> None:
 
 
 def test_the_background_aborts_at_the_first_look_that_burns() -> None:
-    assert play("slo-burn", [0.0], NOTHING, [14.4]) == ("fail", "abort", 60)
+    assert play("slo-burn", [0.0, 0.0], NOTHING, [14.4, 14.4]) == ("fail", "abort", 60)
 
 
-@pytest.mark.parametrize("answer", [NOTHING, [0.0], [14.3], [50.0, 100.0], [float("nan")]])
+@pytest.mark.parametrize(
+    "answer", [NOTHING, [0.0, 0.0], [50.0, 14.3], [50.0] * 3, [float("nan")] * 2]
+)
 def test_the_background_neither_pauses_nor_promotes(answer: list[float]) -> None:
     step = Step([answer])
     result = step.run("slo-burn", lasts=86_400)
@@ -101,7 +103,7 @@ def test_the_background_neither_pauses_nor_promotes(answer: list[float]) -> None
 
 def test_the_background_looks_on_after_a_night_without_data() -> None:
     night = itertools.repeat(NOTHING, 2_880)
-    assert play("slo-burn", *night, [50.0])[:2] == ("fail", "abort")
+    assert play("slo-burn", *night, [50.0, 50.0])[:2] == ("fail", "abort")
 
 
 def slo_alert(number: int) -> tuple[float, float, set[str]]:
