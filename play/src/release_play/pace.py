@@ -18,11 +18,13 @@ class Pace:
     rate: float = REQUESTS_PER_SECOND
     minimum_requests: int = 800
     first_look: int = 3
+    cold_start: int = 2
     longest_step: int = 90
 
     def step_seconds(self, weight: int) -> int:
         """Long enough for the canary's minimum sample on a machine that sends only two thirds."""
-        return self.first_look + ceil(1.5 * self.minimum_requests / (self.rate * weight / 100))
+        counted = ceil(1.5 * self.minimum_requests / (self.rate * weight / 100))
+        return self.first_look + self.cold_start + counted
 
     def arguments(self, weight: int) -> dict[str, str]:
         """The arguments of an analysis step at `weight` percent."""
@@ -30,7 +32,7 @@ class Pace:
         looks = seconds - self.first_look
         return {
             "step-duration": f"{seconds}s",
-            "latency-window": f"{seconds - 1}s",
+            "cold-start": f"{self.cold_start}s",
             "interval": "1s",
             "first-look": f"{self.first_look}s",
             "looks": str(self.longest_step),
