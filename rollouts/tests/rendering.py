@@ -3,16 +3,29 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from canary_gate import Analysis, load_templates
 
 REPOSITORY = Path(__file__).parents[2]
 LADDERS = REPOSITORY / "rollouts" / "ladders"
 Document = dict[str, Any]
+Overlay = Callable[[str], Path]
+Rendered = Callable[[str], list[Document]]
+
+DEFAULT = "canary-10-50-100"
+#: Taken behind the default ladder, not instead of it.
+ADDITIONS = ("load-at-weight-0", "shadow")
+#: Every ladder, by its name, as an overlay takes it.
+CLIMBS: dict[str, tuple[str, ...]] = {
+    folder.name: (DEFAULT, folder.name) if folder.name in ADDITIONS else (folder.name,)
+    for folder in sorted(LADDERS.iterdir())
+    if folder.is_dir()
+}
 
 
 @dataclass(frozen=True)
@@ -105,3 +118,13 @@ def _asked(where: str, content: Mapping[str, Any]) -> Asked:
         },
         dry_run=tuple(rule["metricName"] for rule in content.get("dryRun", ())),
     )
+
+
+def analysis(asked: Asked, documents: list[Document]) -> Analysis:
+    """What the controller would run; a value that only a Rollout has is a stand-in."""
+    templates = load_templates(documents)
+    given = {
+        name: value if isinstance(value, str) else "from-the-rollout"
+        for name, value in asked.arguments.items()
+    }
+    return Analysis([templates[name] for name in asked.templates], given, dry_run=asked.dry_run)

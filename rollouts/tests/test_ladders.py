@@ -1,9 +1,7 @@
 """Each ladder renders, keeps the policies, and asks what it says, where it says."""
 
 import re
-from collections.abc import Callable, Iterator
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,28 +21,20 @@ from gitops_policy import Severity, Workspace, lint
 from gitops_policy.reading.build import Build, build_kustomization
 
 from rollouts.tests.rendering import (
+    CLIMBS,
+    DEFAULT,
     LADDERS,
     REPOSITORY,
-    Asked,
     Document,
+    Overlay,
+    Rendered,
     analyses_of,
-    copy_with_ladder,
-    render,
+    analysis,
     rollout_of,
     steps_of,
 )
 
-DEFAULT = "canary-10-50-100"
-#: Taken behind the default ladder, not instead of it.
-ADDITIONS = ("load-at-weight-0", "shadow")
-CLIMBS: dict[str, tuple[str, ...]] = {
-    folder.name: (DEFAULT, folder.name) if folder.name in ADDITIONS else (folder.name,)
-    for folder in sorted(LADDERS.iterdir())
-    if folder.is_dir()
-}
 WORKSPACE = Workspace(REPOSITORY)
-Overlay = Callable[[str], Path]
-Rendered = Callable[[str], list[Document]]
 
 #: Asked of a canary that no user meets yet.
 BEFORE_TRAFFIC = {"golden-set", "execution-provider", "version-attestation"}
@@ -75,18 +65,6 @@ ABSOLUTE = {
 QUESTIONS = ABSOLUTE | COMPARING
 
 
-@pytest.fixture(scope="session")
-def overlay(tmp_path_factory: pytest.TempPathFactory) -> Overlay:
-    """The folder of production's overlay, with the ladder of this name."""
-    return cache(lambda name: copy_with_ladder(tmp_path_factory.mktemp(name), *CLIMBS[name]))
-
-
-@pytest.fixture(scope="session")
-def rendered(overlay: Overlay) -> Rendered:
-    """What that overlay renders."""
-    return cache(lambda name: render(overlay(name)))
-
-
 every_ladder = pytest.mark.parametrize("ladder", CLIMBS)
 every_canary = pytest.mark.parametrize(
     "ladder", [name for name in CLIMBS if name not in ("blue-green", "direct")]
@@ -99,16 +77,6 @@ def outline(rollout: Document) -> list[tuple[str, Any]]:
         (kind, {t["templateName"] for t in value["templates"]} if kind == "analysis" else value)
         for kind, value in steps_of(rollout)
     ]
-
-
-def analysis(asked: Asked, documents: list[Document]) -> Analysis:
-    """What the controller would run; a value that only a Rollout has is a stand-in."""
-    templates = load_templates(documents)
-    given = {
-        name: value if isinstance(value, str) else "from-the-rollout"
-        for name, value in asked.arguments.items()
-    }
-    return Analysis([templates[name] for name in asked.templates], given, dry_run=asked.dry_run)
 
 
 @every_ladder
@@ -228,27 +196,33 @@ def test_the_budget_is_watched_from_the_first_user_on(rendered: Rendered, ladder
     assert background["startingStep"] == first + 1
 
 
-def durations_of(rollout: Document, documents: list[Document]) -> Iterator[tuple[Asked, Analysis]]:
-    for asked in analyses_of(rollout):
-        if asked.where != "background":
-            yield asked, analysis(asked, documents)
-
-
-@every_ladder
+@pytest.mark.parametrize("ladder", [name for name in CLIMBS if name != "direct"])
 def test_what_is_watched_is_looked_at_for_the_last_time_at_the_end_of_the_step(
     rendered: Rendered, ladder: str
 ) -> None:
-    for _, run in durations_of(rollout_of(rendered(ladder)), rendered(ladder)):
-        metrics = [metric for metric in run.metrics if not metric.job]
-        length = durations.seconds(run.arguments.get("step-duration", "10m"))
-        for metric in metrics:
-            if metric.consecutive_success_limit == 0 and metric.count > 1:
-                assert metric.interval is not None
-                last = (metric.initial_delay or 0) + (metric.count - 1) * metric.interval
-                assert (metric.name, last) == (metric.name, length)
-                assert metric.inconclusive_limit == metric.count - 1
-            if metric.count == 1:
-                assert (metric.name, metric.initial_delay) == (metric.name, length)
+    documents = rendered(ladder)
+    steps = [each for each in analyses_of(rollout_of(documents)) if each.where != "background"]
+    ends = [end for asked in steps for end in ends_of(analysis(asked, documents))]
+    assert {name for name, _, _ in ends} >= {"error-cusum", "error-window"}
+    assert [end for end in ends if end[1] != end[2]] == []
+
+
+def ends_of(run: Analysis) -> Iterator[tuple[str, float, float]]:
+    """Name, last look and length of the step, seconds, of each metric that lasts as long."""
+    for metric in run.metrics:
+        if metric.job is None and not metric.consecutive_success_limit:
+            repeated = (metric.count - 1) * (metric.interval or 0.0)
+            length = durations.seconds(run.arguments["step-duration"])
+            yield metric.name, (metric.initial_delay or 0.0) + repeated, length
+
+
+@pytest.mark.parametrize("ladder", [name for name in CLIMBS if name != "direct"])
+def test_a_watch_without_a_decided_look_is_undecided(rendered: Rendered, ladder: str) -> None:
+    documents = rendered(ladder)
+    for asked in analyses_of(rollout_of(documents)):
+        for metric in analysis(asked, documents).metrics:
+            if metric.count > 1 and not metric.consecutive_success_limit:
+                assert (metric.name, metric.inconclusive_limit) == (metric.name, metric.count - 1)
 
 
 def test_blue_green_switches_the_two_services_that_there_are(
@@ -305,71 +279,3 @@ def test_the_load_is_carried_before_the_first_user(rendered: Rendered) -> None:
         ("setWeight", 10),
     ]
     assert steps[3:] == outline(rollout_of(rendered(DEFAULT)))[2:]
-
-
-AB = {"ab-90-10-weight": 10, "ab-80-20-weight": 20, "ab-90-10-header": 10, "ab-80-20-header": 20}
-every_ab = pytest.mark.parametrize("ladder", AB)
-
-
-@every_ab
-def test_a_and_b_are_compared_on_equal_terms_before_users_are(
-    rendered: Rendered, ladder: str
-) -> None:
-    kind, experiment = steps_of(rollout_of(rendered(ladder)))[0]
-    arms = {arm["name"]: arm["specRef"] for arm in experiment["templates"]}
-    assert (kind, arms) == ("experiment", {"a": "stable", "b": "canary"})
-    assert not any("weight" in arm for arm in experiment["templates"])
-    (asked,) = (e for e in analyses_of(rollout_of(rendered(ladder))) if e.where == "experiment")
-    assert asked.templates == asked.dry_run == ("shadow-agreement",)
-    assert asked.arguments == {
-        "canary-service": "{{templates.b.replicaset.name}}:8080",
-        "stable-service": "{{templates.a.replicaset.name}}:8080",
-    }
-
-
-@every_ab
-def test_an_experiment_ends_with_its_analyses_and_a_dry_run_names_a_metric_of_each(
-    rendered: Rendered, ladder: str
-) -> None:
-    experiment = steps_of(rollout_of(rendered(ladder)))[0][1]
-    assert all(each["requiredForCompletion"] for each in experiment["analyses"])
-    # The controller gives every analysis every rule, and refuses a rule that matches nothing.
-    for rule in experiment["dryRun"]:
-        assert {each["templateName"] for each in experiment["analyses"]} == {rule["metricName"]}
-
-
-@every_ab
-def test_b_has_the_pods_for_its_share(rendered: Rendered, ladder: str) -> None:
-    scales = [v for kind, v in steps_of(rollout_of(rendered(ladder))) if kind == "setCanaryScale"]
-    assert scales[0] == {"weight": AB[ladder]}
-    by_weight = ladder.endswith("weight")
-    assert scales[1:] == ([{"matchTrafficWeight": True}] if by_weight else [])
-
-
-@every_ab
-def test_users_are_compared_for_an_hour(rendered: Rendered, ladder: str) -> None:
-    documents = rendered(ladder)
-    (asked,) = (e for e in analyses_of(rollout_of(documents)) if set(e.templates) == QUESTIONS)
-    assert asked.arguments["step-duration"] == "1h"
-    assert durations.seconds(analysis(asked, documents).arguments["history"]) > 3600
-
-
-@pytest.mark.parametrize("ladder", ["ab-90-10-weight", "ab-80-20-weight"])
-def test_a_weight_gives_b_its_share(rendered: Rendered, ladder: str) -> None:
-    weights = [v for kind, v in steps_of(rollout_of(rendered(ladder))) if kind == "setWeight"]
-    assert weights == [AB[ladder]]
-
-
-@pytest.mark.parametrize("ladder", ["ab-90-10-header", "ab-80-20-header"])
-def test_a_bucket_gives_b_its_share(rendered: Rendered, ladder: str) -> None:
-    rollout = rollout_of(rendered(ladder))
-    (route,) = (value for kind, value in steps_of(rollout) if kind == "setHeaderRoute")
-    (match,) = route["match"]
-    bucket = re.compile(match["headerValue"]["regex"])
-    assert match["headerName"] == "X-Bucket"
-    # Envoy matches the whole value.
-    assert sum(bucket.fullmatch(f"{number:02}") is not None for number in range(100)) == AB[ladder]
-    assert bucket.fullmatch("") is None
-    managed = rollout["spec"]["strategy"]["canary"]["trafficRouting"]["managedRoutes"]
-    assert managed == [{"name": route["name"]}]
-    assert "setWeight" not in dict(steps_of(rollout))
