@@ -21,37 +21,32 @@ MINUTE, FIVE_MINUTES = 60.0, 300.0
 
 
 def largest_since(
-    step: Step, side: Side, weights: Sequence[float], at: float, window: float, reach: float
+    step: Step, side: Side, weights: Sequence[float], at: float, window: float
 ) -> Array:
     """Largest growth of a weighted sum of counters since any multiple of 15 s in the window.
 
     `max_over_time(sum((x @ end() - x) >= 0 or x @ end())[window:15s])`: a pod without a
-    value at a multiple (`last_over_time(x[reach])`) counts whole. Of the canary only multiples
-    count at which it has a pod, since what it lost is counted from there.
+    value at a multiple (`last_over_time(x[5m])`) counts whole; multiples at which no pod has
+    one do not count.
     """
     now, alive = step.pods(side).at(at, MINUTE)
     last, points = step.last_multiple(side, at), round(window / SCRAPE_SECONDS)
     low, high = int(last.min()) - points + 1, int(last.max())
     start = max(low, 0)
-    earlier, known = _weighted(step, side, weights, reach, alive)
+    earlier, known = _weighted(step, side, weights, alive)
     number = np.arange(start, high + 1)[:, None]
     outside = (number > last) | (number <= last - points)
-    if side == "canary":
-        outside = outside | ~known[start : high + 1]
+    outside = outside | ~known[start : high + 1]
     lowest = np.where(outside, np.inf, earlier[start : high + 1]).min(axis=0)
-    if low < 0 and side == "stable":
-        lowest = np.minimum(lowest, 0.0)
     whole = np.tensordot(np.asarray(weights), now, axes=(0, 0))
     return np.asarray(np.where(alive, whole, 0.0).sum(axis=0) - lowest)
 
 
-def _weighted(
-    step: Step, side: Side, weights: Sequence[float], reach: float, alive: Mask
-) -> tuple[Array, Mask]:
+def _weighted(step: Step, side: Side, weights: Sequence[float], alive: Mask) -> tuple[Array, Mask]:
     """Weighted sums over the living pods, and whether any pod is known, [multiple, release]."""
-    key = (side, tuple(weights), reach)
+    key = (side, tuple(weights))
     if key not in step.cache:
-        values, known = step.on_grid(side, reach)
+        values, known = step.on_grid(side, FIVE_MINUTES)
         summed = sum(w * values[:, n] for n, w in enumerate(weights) if w)
         pods = np.where(known, summed, 0.0)
         step.cache[key] = pods, known.any(axis=1)
@@ -60,6 +55,34 @@ def _weighted(
         return step.cache[key, "all"]
     pods, known = step.cache[key]
     return np.einsum("jpr,pr->jr", pods, alive.astype(float)), known
+
+
+def largest_minute(
+    step: Step, side: Side, weights: Sequence[float], at: float, window: float
+) -> Array:
+    """Largest growth of a weighted sum of counters within a minute before any multiple of 15 s.
+
+    `max_over_time(sum((x - x offset 1m) >= 0 or x)[window:15s])`, where x bridges a minute
+    and what it is compared with five.
+    """
+    key = ("minute", side, tuple(weights))
+    if key not in step.cache:
+        now, alive = step.on_grid(side, MINUTE)
+        before, had = step.on_grid(side, FIVE_MINUTES)
+        lag = round(MINUTE / SCRAPE_SECONDS)
+        grown = sum(
+            weight * (now[lag:, n] - np.where(had[:-lag], before[:-lag, n], 0.0))
+            for n, weight in enumerate(weights)
+            if weight
+        )
+        counted = np.where(alive[lag:], grown, 0.0).sum(axis=1)
+        step.cache[key] = np.where(some(alive[lag:], axis=1), counted, -np.inf), lag
+    grown, lag = step.cache[key]
+    last, points = step.last_multiple(side, at) - lag, round(window / SCRAPE_SECONDS)
+    start, high = max(int(last.min()) - points + 1, 0), int(last.max())
+    number = np.arange(start, high + 1)[:, None]
+    outside = (number > last) | (number <= last - points)
+    return np.asarray(np.where(outside, -np.inf, grown[start : high + 1]).max(axis=0))
 
 
 def scraped(step: Step, side: Side, at: float, window: float, reach: float) -> tuple[Array, Mask]:

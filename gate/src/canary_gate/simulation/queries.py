@@ -21,6 +21,7 @@ from canary_gate.simulation.growth import (
     FIVE_MINUTES,
     MINUTE,
     increase,
+    largest_minute,
     largest_since,
     scraped,
     warm,
@@ -58,9 +59,8 @@ def _stable_alarm(
     at: float,
     weights: tuple[float, ...],
     window: str,
-    reach: float,
 ) -> tuple[Array, Mask]:
-    largest = largest_since(step, "stable", weights, at, _seconds(arguments, window), reach)
+    largest = largest_since(step, "stable", weights, at, _seconds(arguments, window))
     alive = step.pods("stable").at(at, MINUTE)[1].any(axis=0)
     return largest, alive & (largest >= float(arguments["stable-alarm-at"]))
 
@@ -71,17 +71,21 @@ def error_sprt(step: Step, arguments: Arguments, at: float) -> Results:
     counters, known = step.total("canary", at, MINUTE)
     known = known & step.any_on_grid("canary", at, _seconds(arguments, "in-flight-window"))
     ratio = _weighted(weights, counters)
-    alarm, alarmed = _stable_alarm(step, arguments, at, weights, "history", MINUTE)
+    alarm, alarmed = _stable_alarm(step, arguments, at, weights, "history")
     return results([(ratio, known), (ratio + alarm, known & alarmed)])
 
 
 def error_cusum(step: Step, arguments: Arguments, at: float) -> Results:
-    """Largest log likelihood ratio since any moment of the last step-duration."""
+    """Largest log likelihood ratio since any moment of the last step-duration, a lag ago."""
     weights = _error_weights(arguments)
     window = _seconds(arguments, "step-duration")
-    ratio = largest_since(step, "canary", weights, at, window, MINUTE)
-    known = step.pods("canary").at(at, MINUTE)[1].any(axis=0) & np.isfinite(ratio)
-    alarm, alarmed = _stable_alarm(step, arguments, at, weights, "step-duration", MINUTE)
+    then = at - _seconds(arguments, "canary-lag")
+    ratio = largest_since(step, "canary", weights, then, window)
+    known = some(step.canary.at(then, MINUTE)[1]) & np.isfinite(ratio)
+    alarm, alarmed = _stable_alarm(step, arguments, at, weights, "step-duration")
+    minute = largest_minute(step, "stable", weights, at, window)
+    alarm = np.where(alarmed, alarm, minute)
+    alarmed = alarmed | (minute >= float(arguments["stable-alarm-at"]))
     return results([(ratio, known), (ratio + alarm, known & alarmed)])
 
 
@@ -92,7 +96,7 @@ def error_window(step: Step, arguments: Arguments, at: float) -> Results:
     known = known & step.any_on_grid("canary", at, _seconds(arguments, "in-flight-window"))
     alive = step.total("canary", at, MINUTE)[1]
     stable, had = increase(step.stable, at, window)
-    surplus = stable[ERRORS] - float(arguments["error-z"]) * np.sqrt(stable[ERRORS])
+    surplus = stable[ERRORS] - float(arguments["stable-z"]) * np.sqrt(stable[ERRORS])
     broken = had & (surplus > float(arguments["error-limit"]) * stable[REQUESTS])
     return results(
         [
@@ -144,7 +148,7 @@ def _latency_sprt(counter: int, limit: str) -> Query:
         grown, warmed = warm(step, "canary", at, history, cold)
         warmed = warmed & step.canary.at(at, MINUTE)[1]
         ratio = np.where(warmed, _weighted(weights, grown), 0.0).sum(axis=0)
-        alarm = _stable_alarm(step, arguments, at, weights, "history", FIVE_MINUTES)
+        alarm = _stable_alarm(step, arguments, at, weights, "history")
         return results([(ratio, some(warmed)), alarm])
 
     return query
