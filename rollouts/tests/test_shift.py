@@ -1,33 +1,20 @@
 """The analyses that compare what canary and stable predict and refuse, held to statistics."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from math import erf, log, sqrt
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import yaml
-from canary_gate import Phase
-from canary_gate.run import judge
 from scipy.stats import chi2
 
-from rollouts.cases import (
-    ROOT,
-    Case,
-    analysis,
-    faults,
-    prometheus_templates,
-    read_cases,
-    read_document,
-)
+from rollouts.cases import Case, analysis, faults, read_document
 
 Counts = npt.NDArray[Any]
 SHIFT = ("class-ratio", "confidence-shift", "prediction-psi")
 COMPARED = (*SHIFT, "input-rejections")
 EDGES = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1.0")
-#: Where the release says that it expects a shift.
-ANNOTATION = {"fieldRef": {"fieldPath": "spec.template.metadata.annotations.expected-shift"}}
 #: How sure a score in the middle of each bin is of the likelier class.
 SURE = np.array([0.95, 0.85, 0.75, 0.65, 0.55, 0.55, 0.65, 0.75, 0.85, 0.95])
 #: None of so many shows a rate below 6e-5, at 95 %.
@@ -111,12 +98,6 @@ def verdicts(name: str, values: Counts) -> dict[str, float]:
     size = np.abs(values) if name == "confidence-shift" else values
     passed, failing = float((size <= undecided).mean()), float((size > failed).mean())
     return {"pass": passed, "undecided": 1 - passed - failing, "fail": failing}
-
-
-def phase(name: str, value: float, **arguments: str) -> Phase:
-    """What the conditions say of one value."""
-    given = {key.replace("_", "-"): text for key, text in arguments.items()}
-    return judge(analysis(read_document(name), given).metrics[0], [value])
 
 
 def series(name: str, version: str, counts: list[int]) -> dict[str, str]:
@@ -234,73 +215,3 @@ def test_a_canary_that_rejects_what_stable_accepts_is_stopped(
     shares = np.array([canary, 1 - canary])
     values = drawn("input-rejections", 6_000, shares, np.array([0.01, 0.99]))
     assert list(verdicts("input-rejections", values).values()) == pytest.approx(expected, abs=0.03)
-
-
-LIMITS = [
-    ("class-ratio", 1.25, 1.5),
-    ("confidence-shift", 0.03, 0.08),
-    ("confidence-shift", -0.03, -0.08),
-    ("input-rejections", 1.25, 1.5),
-    ("prediction-psi", 0.1, 0.25),
-]
-
-
-@pytest.mark.parametrize(("name", "undecided", "failed"), LIMITS)
-def test_a_limit_itself_is_within_it(name: str, undecided: float, failed: float) -> None:
-    assert phase(name, undecided) is Phase.SUCCESSFUL
-    assert phase(name, undecided * 1.001) is Phase.INCONCLUSIVE
-    assert phase(name, failed) is Phase.INCONCLUSIVE
-    assert phase(name, failed * 1.001) is Phase.FAILED
-
-
-@pytest.mark.parametrize(("name", "undecided", "failed"), LIMITS)
-def test_a_declared_shift_passes_the_shift_analyses_alone(
-    name: str, undecided: float, failed: float
-) -> None:
-    passed = Phase.SUCCESSFUL if name in SHIFT else Phase.FAILED
-    assert phase(name, failed * 2, expected_shift="true") is passed
-    for text in ("false", "", "True", "yes"):
-        assert phase(name, failed * 2, expected_shift=text) is Phase.FAILED
-
-
-def test_no_other_analysis_knows_of_a_declared_shift() -> None:
-    asked = {
-        name
-        for name in prometheus_templates()
-        if "expected-shift" in str(read_document(name)["spec"])
-    }
-    assert asked == set(SHIFT)
-
-
-def askings(node: object) -> Iterator[Mapping[str, Any]]:
-    """The analyses in a part of a ladder."""
-    children: Iterable[object] = ()
-    if isinstance(node, list):
-        children = node
-    elif isinstance(node, dict):
-        children = node.values()
-        if "templates" in node:
-            yield node
-    for child in children:
-        yield from askings(child)
-
-
-def test_each_ladder_tells_the_shift_analyses_what_the_release_declares() -> None:
-    found = 0
-    for path in (ROOT / "rollouts" / "ladders").rglob("*.yaml"):
-        for asking in askings(yaml.safe_load(path.read_text())):
-            if {template["templateName"] for template in asking["templates"]} & set(SHIFT):
-                given = {argument["name"]: argument.get("valueFrom") for argument in asking["args"]}
-                assert given["expected-shift"] == ANNOTATION, path
-                found += 1
-    assert found
-
-
-@pytest.mark.parametrize("name", SHIFT)
-def test_a_declared_shift_never_stands_in_for_data(name: str) -> None:
-    declared: dict[str, Any] = {"expected-shift": "true"}
-    metric = analysis(read_document(name), declared).metrics[0]
-    for result in ([], [float("nan")], [float("inf")], [float("-inf")]):
-        assert judge(metric, result) is Phase.INCONCLUSIVE
-    shown = [case for case in read_cases(name) if case.arguments == declared]
-    assert {case.verdict for case in shown} == {"pass", "undecided"}
