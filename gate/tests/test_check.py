@@ -46,6 +46,14 @@ def test_a_metric_that_can_only_abort_needs_no_count(build: Build) -> None:
             {"successCondition": "len(result) > 0 && result[0] < 1"},
             "it holds on the result [-inf]",
         ),
+        (
+            {"successCondition": "len(result) == 2 && result[0] < 1"},
+            "successCondition is unguarded: it holds on the result [-inf, ",
+        ),
+        (
+            {"failureCondition": "len(result) == 2 && !(result[0] < 1)"},
+            "failureCondition is unguarded: it holds on the result [nan, ",
+        ),
         ({"successCondition": "result < 1"}, "needs number, found numbers"),
         ({"successCondition": "sqrt(result[0]) < 1"}, "'sqrt' is not modelled"),
         ({"provider": {"prometheus": {"query": "sum(up"}}}, "the query does not parse"),
@@ -119,6 +127,140 @@ def test_a_job_that_cannot_be_trusted_is_named(
     assert reason in problem
 
 
+def test_a_condition_is_guarded_whichever_way_a_switch_stands(build: Build) -> None:
+    bare = "len(result) > 0 && ('{{args.shift}}' == 'true' || !isNaN(result[0])) && result[0] > 2"
+    metric = {"failureCondition": bare.replace("result[0] > 2", "!(result[0] < 2)")}
+    document = build(metric, args=[{"name": "shift", "value": "false"}])
+    (problem,) = problems(document)
+    assert "failureCondition is unguarded: it holds on the result [nan]" in problem
+
+
+def parameters(build: Build, **values: str) -> list[str]:
+    """Problems of a template that has these arguments, and uses all in its query."""
+    names = {name.replace("_", "-"): value for name, value in values.items()}
+    query = "up > " + " + ".join(f"{{{{ args.{name} }}}}" for name in names)
+    return problems(
+        build(
+            {"provider": {"prometheus": {"query": query}}},
+            args=[{"name": name, "value": value} for name, value in names.items()],
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"error_p0": "0.001", "error_p1": "0.005"},
+        {"error_accept_at": "-4.595", "error_reject_at": "4.595"},
+        {"error_accept_at": "-6.907", "error_reject_at": "1000"},
+        {"psi_undecided_above": "0.1", "psi_fail_above": "0.25"},
+        {"burn_stable_at": "6", "burn_fail_at": "14.4"},
+        {"error_z": "2.3263", "stable_alarm_at": "3", "design_effect": "1", "a_ratio": "1.5"},
+        {"minimum_requests": "3000", "error_limit": "0.001", "psi_floor": "0.0001"},
+        {"interval": "15s", "looks": "120"},
+    ],
+)
+def test_parameters_in_range_and_order_are_clean(build: Build, values: dict[str, str]) -> None:
+    assert parameters(build, **values) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (
+            {"error_p0": "0.005", "error_p1": "0.001"},
+            "error-p0 (0.005) must be below error-p1 (0.001)",
+        ),
+        (
+            {"error_p0": "0.001", "error_p1": "0.001"},
+            "error-p0 (0.001) must be below error-p1 (0.001)",
+        ),
+        ({"error_p0": "0"}, "error-p0 must be between 0 and 1, found 0"),
+        ({"error_p1": "1"}, "error-p1 must be between 0 and 1, found 1"),
+        ({"error_limit": "1.2"}, "error-limit must be between 0 and 1, found 1.2"),
+        ({"psi_floor": "0"}, "psi-floor must be between 0 and 1, found 0"),
+        ({"burn_budget": "0"}, "burn-budget must be between 0 and 1, found 0"),
+        ({"error_accept_at": "4.595"}, "error-accept-at must be below 0, found 4.595"),
+        ({"error_reject_at": "-4.595"}, "error-reject-at must be above 0, found -4.595"),
+        (
+            {"error_accept_at": "-4.595", "error_reject_at": "0.1"},
+            "error-accept-at and its counterpart allow alpha = 0.9, must be below 0.5",
+        ),
+        (
+            {"error_accept_at": "-0.1", "error_reject_at": "1000"},
+            "error-accept-at and its counterpart allow beta = 0.9, must be below 0.5",
+        ),
+        (
+            {"psi_undecided_above": "0.3", "psi_fail_above": "0.25"},
+            "psi-undecided-above (0.3) must be below psi-fail-above (0.25)",
+        ),
+        (
+            {"burn_stable_at": "15", "burn_fail_at": "14.4"},
+            "burn-stable-at (15) must be below burn-fail-at (14.4)",
+        ),
+        ({"error_z": "0"}, "error-z must be above 0, found 0"),
+        ({"stable_alarm_at": "0"}, "stable-alarm-at must be above 0, found 0"),
+        ({"against_stable_ratio": "1"}, "against-stable-ratio must be above 1, found 1"),
+        ({"design_effect": "0.9"}, "design-effect must be at least 1, found 0.9"),
+        ({"minimum_requests": "0"}, "minimum-requests must be above 0, found 0"),
+        ({"error_p0": "inf"}, "error-p0 must be between 0 and 1, found inf"),
+    ],
+)
+def test_a_parameter_out_of_range_or_order_is_named(
+    build: Build, values: dict[str, str], reason: str
+) -> None:
+    assert parameters(build, **values) == [f"template template, metric metric: {reason}"]
+
+
+def test_a_parameter_that_is_no_number_is_named(build: Build) -> None:
+    (problem,) = parameters(build, error_p0="1 %")[:1]
+    assert problem.endswith("metric metric: error-p0 must be between 0 and 1, found 1 %")
+
+
+def test_a_parameter_without_a_default_is_the_rollouts_to_give(build: Build) -> None:
+    query = {"provider": {"prometheus": {"query": "up > 0 # {{args.error-p0}}"}}}
+    assert problems(build(query, args=[{"name": "error-p0"}])) == []
+
+
+EDGES = {"latency_seconds": frozenset({"0.5", "1.0", "+Inf"})}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'latency_seconds_bucket{le="0.5"}',
+        'rate(latency_seconds_bucket{le="+Inf"}[5m]) - rate(latency_seconds_bucket{le="1.0"}[5m])',
+        'latency_seconds_bucket{le=~"0.5|[+]Inf"}',
+        'other_seconds_bucket{le="0.4"}',
+        'latency_seconds_count{le="0.4"}',
+        "latency_seconds_bucket",
+    ],
+)
+def test_a_query_may_name_the_edges_that_there_are(build: Build, query: str) -> None:
+    document = build({"provider": {"prometheus": {"query": query}}})
+    assert check_template(read_template(document), EDGES) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "edge"),
+    [
+        ('latency_seconds_bucket{le="0.4"}', "0.4"),
+        ('sum(rate(latency_seconds_bucket{le="1"}[5m]))', "1"),
+        ('up - max_over_time((-sum(latency_seconds_bucket{le="2"}))[5m:1m])', "2"),
+        ('topk(scalar(latency_seconds_bucket{le="3"}), up)', "3"),
+        ('latency_seconds_bucket{le!="0.4"}', "0.4"),
+        ('latency_seconds_bucket{le=~"0.5|0.4"}', "0.4"),
+        ('latency_seconds_bucket{le!~"0.5|0.4"}', "0.4"),
+    ],
+)
+def test_an_edge_that_does_not_exist_is_named(build: Build, query: str, edge: str) -> None:
+    document = build({"provider": {"prometheus": {"query": query}}})
+    assert list(map(str, check_template(read_template(document), EDGES))) == [
+        "template template, metric metric: latency_seconds_bucket has no bucket edge "
+        f"{edge}; it has 0.5, 1.0, +Inf"
+    ]
+
+
 def test_count_without_a_default_is_refused_as_by_the_controller(build: Build) -> None:
     document = build({"interval": "5s", "count": "{{args.n}}"}, args=[{"name": "n"}])
     (problem,) = problems(document)
@@ -158,6 +300,45 @@ def test_the_command_names_file_template_metric_and_reason(
         f"{other}: template template, metric metric: provider.web is not modelled",
         "2 templates checked, 2 problems",
     ]
+
+
+CONTRACT = "metrics: {latency_seconds: {type: histogram, edges: [0.5, 1]}, up: {type: gauge}}"
+
+
+def test_the_command_takes_the_edges_from_a_contract(
+    build: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = {"provider": {"prometheus": {"query": 'latency_seconds_bucket{le="0.4"}'}}}
+    path = write(tmp_path / "one.yaml", build(query))
+    (contract := tmp_path / "metrics.yaml").write_text(CONTRACT)
+    assert main(["check", str(path)]) == 0
+    assert main(["check", "--metrics", str(contract), str(path)]) == 1
+    assert "has no bucket edge 0.4; it has 0.5, 1.0, +Inf" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("metrics: []", "metrics is not a mapping"),
+        ("", "metrics is not a mapping"),
+        ("metrics: {a: {edges: [x]}}", "could not convert"),
+        ("metrics: {a: {edges: 1}}", "not iterable"),
+        ("a: [1", "metrics.yaml:1"),
+        (None, "No such file"),
+    ],
+)
+def test_a_contract_that_cannot_be_read_is_status_2(
+    build: Build,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str | None,
+    reason: str,
+) -> None:
+    path, contract = write(tmp_path / "one.yaml", build({})), tmp_path / "metrics.yaml"
+    if text is not None:
+        contract.write_text(text)
+    assert main(["check", "--metrics", str(contract), str(path)]) == 2
+    assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,20 @@
 """Finds in templates what would abort good releases, pass bad ones or never run."""
 
-import itertools
-import math
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
-import promql_parser
-
 from canary_gate.analysis import Analysis, Metric, resolve
-from canary_gate.errors import EvaluationError, RefusedError
-from canary_gate.evaluation import holds
-from canary_gate.expression import Constant, Index, Node, Result
-from canary_gate.template import AnalysisTemplate
+from canary_gate.edges import Edges, missing_edges
+from canary_gate.errors import RefusedError
+from canary_gate.guards import guard_problems
+from canary_gate.parameters import parameter_problems
+from canary_gate.template import AnalysisTemplate, MetricTemplate
 
 #: What the controller puts in place of an argument without a value when it validates.
 PLACEHOLDER = "dummy-value"
 
-_PROBES = (0.0, 1e9, -1e9)
 #: A year: no release is under way for as long.
 _NEVER_SECONDS = 365 * 24 * 3600.0
 
@@ -34,20 +31,41 @@ class Problem:
         return str(RefusedError(self.reason, template=self.template, metric=self.metric))
 
 
-def check_template(template: AnalysisTemplate) -> list[Problem]:
-    """Check every metric of a template with its default arguments."""
+def check_template(template: AnalysisTemplate, edges: Edges | None = None) -> list[Problem]:
+    """Check every metric of a template with its default arguments.
+
+    `edges` are those of the histograms that the queries may name; None leaves them unchecked.
+    """
     arguments = {
         argument.name: PLACEHOLDER if argument.value is None else argument.value
         for argument in template.arguments
     }
-    problems = []
+    problems: list[Problem] = []
     for plain in template.metrics:
-        try:
-            reasons = list(_metric_problems(resolve(plain, arguments)))
-        except RefusedError as error:
-            reasons = [error.reason]
-        problems += [Problem(template.name, plain.name, reason) for reason in reasons]
+        reasons = list(_parameter_problems(plain, arguments))
+        for given in _variants(arguments):
+            try:
+                reasons += _metric_problems(resolve(plain, given), edges or {})
+            except RefusedError as error:
+                reasons.append(error.reason)
+        # Once each: the variants of the arguments share most of what is wrong.
+        problems += [Problem(template.name, plain.name, why) for why in dict.fromkeys(reasons)]
     return problems or _whole_problems(template, arguments)
+
+
+def _variants(arguments: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The defaults, and each switch thrown: what a condition says then has to be guarded too."""
+    yield arguments
+    for name, value in arguments.items():
+        if value in ("true", "false"):
+            yield {**arguments, name: "false" if value == "true" else "true"}
+
+
+def _parameter_problems(metric: MetricTemplate, arguments: Mapping[str, str]) -> Iterator[str]:
+    given = {name: value for name, value in arguments.items() if value != PLACEHOLDER}
+    for name, reason in parameter_problems(given):
+        if re.search(rf"\{{\{{\s*args\.{re.escape(name)}\s*\}}\}}", repr(metric)):
+            yield reason
 
 
 def _whole_problems(template: AnalysisTemplate, arguments: Mapping[str, str]) -> list[Problem]:
@@ -58,12 +76,12 @@ def _whole_problems(template: AnalysisTemplate, arguments: Mapping[str, str]) ->
     return []
 
 
-def _metric_problems(metric: Metric) -> Iterator[str]:
+def _metric_problems(metric: Metric, edges: Edges) -> Iterator[str]:
     yield from _ending_problems(metric)
     if metric.job is not None:
         yield from _job_problems(metric, metric.job["spec"])
         return
-    yield from _query_problems(metric.query)
+    yield from _query_problems(metric.query, edges)
     for side, condition in (
         ("successCondition", metric.success),
         ("failureCondition", metric.failure),
@@ -71,7 +89,7 @@ def _metric_problems(metric: Metric) -> Iterator[str]:
         if condition is None:
             yield f"{side} is missing: two sides, or a NaN decides"
         else:
-            yield from _guard_problems(side, condition)
+            yield from guard_problems(side, condition)
 
 
 def _job_problems(metric: Metric, spec: Mapping[str, Any]) -> Iterator[str]:
@@ -90,9 +108,9 @@ def _job_problems(metric: Metric, spec: Mapping[str, Any]) -> Iterator[str]:
         yield "the API server refuses a job without restartPolicy Never or OnFailure"
 
 
-def _query_problems(query: str) -> Iterator[str]:
+def _query_problems(query: str, edges: Edges) -> Iterator[str]:
     try:
-        promql_parser.parse(query)
+        yield from missing_edges(query, edges)
     except ValueError as error:
         yield f"the query does not parse: {error}"
 
@@ -118,38 +136,3 @@ def _background_problems(metric: Metric) -> Iterator[str]:
             "runs indefinitely: the controller refuses it in a step, and in the background "
             f"more than {metric.inconclusive_limit} undecided looks pause the release"
         )
-
-
-def _guard_problems(side: str, condition: Node) -> Iterator[str]:
-    for result in _worthless(condition):
-        try:
-            decided = holds(condition, result)
-        except EvaluationError as error:
-            yield f"{side} is unguarded: {error} on the result {result}"
-            return
-        infinite_failure = side == "failureCondition" and any(map(math.isinf, result))
-        if decided and not infinite_failure:
-            yield f"{side} is unguarded: it holds on the result {result}"
-            return
-
-
-def _worthless(condition: Node) -> Iterator[list[float]]:
-    """Results that say nothing: empty, or no number in a place that the condition reads."""
-    yield []
-    read = sorted(set(_indices(condition))) or [0]
-    width = max(read) + 1
-    for bad, place in itertools.product((math.nan, math.inf, -math.inf), read):
-        for others in itertools.product((bad, *_PROBES), repeat=width - 1):
-            yield [*others[:place], bad, *others[place:]]
-
-
-def _indices(node: Node) -> Iterator[int]:
-    if isinstance(node, Index) and isinstance(node.value, Result):
-        index = node.index.value if isinstance(node.index, Constant) else None
-        if isinstance(index, int) and 0 <= index < 4:
-            yield index
-    for field in fields(node):
-        value = getattr(node, field.name)
-        for child in value if isinstance(value, tuple) else (value,):
-            if is_dataclass(child):
-                yield from _indices(child)  # type: ignore[arg-type]

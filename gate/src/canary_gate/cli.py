@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from canary_gate.check import check_template
+from canary_gate.edges import Edges, read_edges
 from canary_gate.errors import RefusedError
 from canary_gate.template import KINDS, read_template
 
@@ -25,20 +26,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "check", help="find unguarded, incomplete or unrunnable AnalysisTemplates"
     )
     check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="YAML file or folder")
+    check.add_argument(
+        "--metrics",
+        type=Path,
+        metavar="FILE",
+        help="contract of the service's metrics: hold the bucket edges that a query names to it",
+    )
     options = parser.parse_args(arguments)
     try:
-        return _check(options.paths)
+        edges = None if options.metrics is None else _edges(options.metrics)
+        return _check(options.paths, edges)
     except _InputError as error:
         sys.stderr.write(f"canary-gate: {error}\n")
         return 2
 
 
-def _check(paths: Sequence[Path]) -> int:
+def _edges(file: Path) -> Edges:
+    try:
+        (document,) = _documents(file) or [None]
+        return read_edges(document)
+    except (RefusedError, TypeError, ValueError) as error:
+        raise _InputError(f"{file}: {error}") from None
+
+
+def _check(paths: Sequence[Path], edges: Edges | None) -> int:
     checked, problems = 0, 0
     for path, document in _templates(paths):
         checked += 1
         try:
-            found: Sequence[object] = check_template(read_template(document))
+            found: Sequence[object] = check_template(read_template(document), edges)
         except RefusedError as error:
             found = [error]
         problems += len(found)
