@@ -155,11 +155,21 @@ def step(provider: PrometheusProvider, canary: str) -> AnalysisResult:
     )
 
 
+def last_values(result: AnalysisResult) -> dict[str, list[float]]:
+    """What each metric's query gave at its last look."""
+    found = {}
+    for metric in result.metrics:
+        value = metric.measurements[-1].value
+        assert isinstance(value, list), metric.name
+        found[metric.name] = value
+    return found
+
+
 def test_a_good_canary_advances(provider: PrometheusProvider) -> None:
     result = step(provider, "good")
     assert (result.verdict, result.action) == ("pass", "advance"), result.message
     assert all(metric.verdict == "pass" for metric in result.metrics)
-    values = {metric.name: metric.measurements[-1].value for metric in result.metrics}
+    values = last_values(result)
     # A window ends at a multiple of 15 s, up to one scrape before the look.
     assert values["minimum-traffic"] == pytest.approx([6000], abs=150)
     assert values["error-window"] == pytest.approx([6000, 0], abs=150)
