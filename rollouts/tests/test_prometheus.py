@@ -103,7 +103,8 @@ def open_metrics() -> str:
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+        port: int = listener.getsockname()[1]
+    return port
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +112,10 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusPro
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "prometheus.yml").write_text("{}")
     (folder / "samples.txt").write_text(open_metrics())
-    create = ["tsdb", "create-blocks-from", "openmetrics", folder / "samples.txt", folder / "data"]
-    subprocess.run([TOOLS / "promtool", *create], check=True, capture_output=True, timeout=60)
+    create = ["tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
+    subprocess.run(
+        [TOOLS / "promtool", *create], check=True, cwd=folder, capture_output=True, timeout=60
+    )
     address = f"127.0.0.1:{free_port()}"
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
