@@ -36,6 +36,16 @@ from rollouts.tests.rendering import (
 
 WORKSPACE = Workspace(REPOSITORY)
 
+ANNOTATIONS = "spec.template.metadata.annotations"
+#: What tells an analysis which release it judges, and where the controller finds it.
+RELEASE: dict[str, Any] = {
+    "namespace": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+    "canary-hash": {"podTemplateHashValue": "Latest"},
+    "stable-hash": {"podTemplateHashValue": "Stable"},
+    "expected-shift": {"fieldRef": {"fieldPath": f"{ANNOTATIONS}.expected-shift"}},
+    "model-sha256": {"fieldRef": {"fieldPath": f"{ANNOTATIONS}.model-sha256"}},
+}
+
 #: Asked of a canary that no user meets yet.
 BEFORE_TRAFFIC = {"golden-set", "execution-provider", "version-attestation"}
 #: What only a comparison with a version that has traffic too can answer.
@@ -126,6 +136,14 @@ def test_the_gate_reads_the_ladder_and_can_run_each_analysis(
     for step in found:
         given = resolve_arguments(step, rollout, canary_hash="new", stable_hash="old", pods=pods)
         assert len(step_analysis(step, templates, given).metrics) == len(step.templates)
+
+
+@every_ladder
+def test_an_analysis_is_told_which_release_it_judges(rendered: Rendered, ladder: str) -> None:
+    for asked in analyses_of(rollout_of(rendered(ladder))):
+        told = {name: value for name, value in asked.arguments.items() if name in RELEASE}
+        assert told == {name: RELEASE[name] for name in told}
+        assert all(isinstance(asked.arguments[name], str) for name in asked.arguments.keys() - told)
 
 
 @every_ladder
