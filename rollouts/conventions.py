@@ -22,6 +22,7 @@ SHARED = {
     "history": "1h",
     "design-effect": "1",
     "stable-alarm-at": "3",
+    "stable-z": "1",
 }
 _REPEATED = {"interval": "{{args.interval}}", "initialDelay": "{{args.first-look}}"}
 _ALWAYS = {"failureLimit": 0, "consecutiveErrorLimit": 18}
