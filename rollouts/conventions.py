@@ -23,6 +23,7 @@ SHARED = {
     "design-effect": "1",
     "stable-alarm-at": "3",
     "stable-z": "1",
+    "stable-z": "1",
 }
 _REPEATED = {"interval": "{{args.interval}}", "initialDelay": "{{args.first-look}}"}
 _ALWAYS = {"failureLimit": 0, "consecutiveErrorLimit": 18}
