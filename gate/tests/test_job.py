@@ -94,7 +94,7 @@ def test_a_job_is_looked_at_ever_less_often_until_it_ends(play: Play, build: Bui
         run.reconcile()
         replayed.append(round(replay.now, 1))
         replay.now = max(replay.now, run.next_look)
-    assert replayed[:5] == [0.0, 1.0, 2.4, 4.6, 7.6]
+    assert replayed[:6] == [0.0, 0.0, 1.0, 2.4, 4.6, 7.6]
     assert 60 <= replayed[-1] <= 60 + (2 * 60) ** 0.5
     assert run.result().metrics[0].measurements[0].at == replay.now
 
@@ -157,6 +157,16 @@ def test_a_metric_that_fails_ends_the_job_beside_it(play: Play, build: Build) ->
     assert (ended.cut_short, ended.verdict) == (True, "undecided")
 
 
+def test_a_metric_that_fails_at_once_ends_a_job_that_has_done_its_work(
+    play: Play, build: Build
+) -> None:
+    document = beside(build)
+    del document["spec"]["metrics"][1]["initialDelay"]
+    jobs = Jobs((0, DONE))
+    result, _ = play(document, BAD, jobs=jobs)
+    assert (jobs.stopped, result.metrics[0].verdict) == (1, "undecided")
+
+
 def test_a_run_stopped_while_its_job_runs_is_inconclusive(play: Play, build: Build) -> None:
     jobs = Jobs((600, DONE))
     run, clock = virtual(job(build), jobs)
@@ -184,6 +194,7 @@ def test_a_job_that_cannot_be_stopped_is_an_error(play: Play, build: Build) -> N
 def test_a_run_that_has_ended_does_nothing_more(build: Build) -> None:
     jobs = Jobs((0, DONE))
     run, _ = virtual(job(build), jobs)
+    run.reconcile()
     run.reconcile()
     ended = run.result()
     run.reconcile()

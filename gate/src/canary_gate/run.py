@@ -189,8 +189,8 @@ class AnalysisRun:
         except ProviderError as error:
             self._record(result, None, Phase.ERROR, str(error))
             return
+        # Looked at in the next round: a metric that fails in this one still ends it.
         self._flights[result.name] = _Flight(job, now, now)
-        self._look_at_job(result)
 
     def _look_at_job(self, result: MetricResult) -> None:
         flight, now = self._flights[result.name], self._clock()
