@@ -49,7 +49,7 @@ IN_PRODUCTION: list[Edit] = [
     ("scrape-timeout-fits", "PodMonitor/inference", '"10s"', '"20s"'),
     ("hpa-metric-served", "HorizontalPodAutoscaler/inference",
      "http_requests_per_second", "requests_per_second"),
-    ("rate-of-counter", "AnalysisTemplate/minimum-traffic",
+    ("rate-of-counter", "AnalysisTemplate/input-rejections",
      "http_requests_total", "http_requests_active"),
     ("range-covers-two-scrapes", "PrometheusRule/inference-recording", "[5m]", "[20s]"),
     ("counter-through-rate", "AnalysisTemplate/error-sprt",

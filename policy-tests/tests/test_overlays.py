@@ -4,13 +4,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from gitops_policy import Report, Rule, Severity, Workspace, lint, rules
+from gitops_policy import Config, Report, Rule, Severity, Workspace, lint, rules
+from gitops_policy.config_file import read_config
 from gitops_policy.reading.build import Build, build_files, build_kustomization
 from gitops_policy.reading.discovery import contents
 from gitops_policy.reading.kustomization import RenderError, kustomization_file, read_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKSPACE = Workspace(ROOT)
+CONFIG = Config(**read_config(ROOT / ".gitops-policy.yaml"))
 
 
 def _folders() -> list[Path]:
@@ -45,7 +47,7 @@ def _name(folder: Path) -> str:
 @cache
 def _report(folder: Path) -> Report:
     build: Build = build_files(LOOSE, "loose") if folder == ROOT else build_kustomization(folder)
-    return lint(build, workspace=WORKSPACE)
+    return lint(build, CONFIG, workspace=WORKSPACE)
 
 
 def test_there_are_overlays_for_every_environment() -> None:

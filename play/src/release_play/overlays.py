@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitops_policy import Build, Config, Finding, Report, Workspace, lint
+from gitops_policy.config_file import find_config, read_config
 from gitops_policy.reading.build import build_kustomization
 
 from release_play.outcome import OverlayOutcome
@@ -43,6 +44,9 @@ class Overlay:
 
 def read_overlay(repository: Path, name: str, schemas: Path) -> Overlay:
     """Render one overlay and lint it; RenderError with file, line and reason where it is broken."""
-    build = build_kustomization(repository / "overlays" / name)
-    report = lint(build, Config(schemas=schemas), workspace=Workspace(repository))
+    folder = repository / "overlays" / name
+    build = build_kustomization(folder)
+    file = find_config([str(folder)])
+    settings = (read_config(file) if file else {}) | {"schemas": schemas}
+    report = lint(build, Config(**settings), workspace=Workspace(repository))
     return Overlay(name, build, report)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+POLICIES = ".gitops-policy.yaml"
 # The manifests, and what the policies hold them to: runbooks and the metrics of the server.
 COPIED = ("apps", "argocd", "base", "docs", "overlays", "policy-tests/metrics", "rollouts")
 
@@ -88,6 +89,8 @@ def open_workspace(root: Path, output: Path) -> Iterator[Workspace]:
             if not (root / name).is_dir():
                 raise WorkspaceError(f"{root / name} is missing: run from the repository's root")
             shutil.copytree(root / name, workspace.repository / name)
+        if (root / POLICIES).is_file():
+            shutil.copy(root / POLICIES, workspace.repository)
         workspace.begin_history()
         yield workspace
 
