@@ -9,8 +9,9 @@ import numpy as np
 from canary_gate.analysis import Analysis
 from canary_gate.simulation.conditions import ERROR, FAILED, INCONCLUSIVE, SUCCESSFUL
 from canary_gate.simulation.counters import Array, Numbers
-from canary_gate.simulation.judging import LACKS
+from canary_gate.simulation.judging import LACKS, NO_DATA, OUTAGE, PROVIDER, SAMPLE, Judged
 from canary_gate.simulation.ladder import StepOutcome, outcomes
+from canary_gate.simulation.rivals import RIVALS
 from canary_gate.simulation.scenario import Scenario
 
 #: Releases that are drawn at once: what fits the processor's cache.
@@ -37,11 +38,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class Cell:
-    """Releases of one scenario, judged by one template at the first step, or by the ladder.
+    """Releases of one scenario, judged by the ladder, or at its first step by something alone.
 
+    That is a template, or another gate (see `rivals`). Where the run ended before a template
+    did, its release is missing from the template's three counts.
     `seconds` and `requests` run from the release's beginning, or its fault's, to the verdict;
     releases that ended before their fault have none. Requests are the expected ones of that
-    time. `aborted_at` counts aborts by weight. `why` counts what decided about releases that
+    time. `aborted_at` counts aborts by weight, `undecided_for` undecided releases by what the
+    deciding looks lacked, an outage before all else. `why` counts what decided about releases that
     were not promoted: (template, reason), where reason is `fail`, `error` or what the deciding
     look lacked (`sample`, `no data`, `outage`, `provider`).
     """
@@ -56,6 +60,7 @@ class Cell:
     requests: Spread
     seconds: Spread
     aborted_at: Mapping[int, int]
+    undecided_for: Mapping[str, int]
     why: Mapping[tuple[str, str], int]
 
 
@@ -72,8 +77,8 @@ def simulate(
         count = min(CHUNK, releases - number * CHUNK)
         for outcome in outcomes(scenario, steps, count, np.random.default_rng(sequence)):
             tally.add(outcome, last=outcome.weight == steps[-1][0])
-    names = [metric.name for metric in steps[0][1].metrics]
-    return tally.ladder(releases), *(tally.template(name, releases) for name in names)
+    names = ["ladder", *(metric.name for metric in steps[0][1].metrics), *RIVALS]
+    return tuple(tally.cell(name, releases) for name in names)
 
 
 class _Tally:
@@ -83,6 +88,7 @@ class _Tally:
         self._scenario = scenario
         self._phases: Counter[tuple[str, int]] = Counter()
         self._aborted_at: Counter[int] = Counter()
+        self._undecided_for: Counter[str] = Counter()
         self._why: dict[str, Counter[tuple[str, str]]] = {}
         self._times: dict[str, list[tuple[Array, Array]]] = {}
 
@@ -92,26 +98,22 @@ class _Tally:
         ended = np.flatnonzero((run.phase != SUCCESSFUL) | last)
         self._count("ladder", run.phase[ended])
         self._aborted_at[outcome.weight] += int((run.phase >= ERROR).sum())
+        self._undecided_for.update(_undecided_for(outcome.judged))
         self._time("ladder", outcome, ended, run.at)
         for number, (name, end) in enumerate(outcome.judged.ends.items()):
             decided = run.decided[number] & (run.phase != SUCCESSFUL)
             self._explain("ladder", name, outcome, decided)
-            if outcome.started.any():
-                continue
-            own = np.flatnonzero(np.isfinite(end.at))
-            self._count(name, end.phase)
-            self._time(name, outcome, own, end.at)
-            self._explain(name, name, outcome, end.phase != SUCCESSFUL)
+            if outcome.first:
+                own = np.flatnonzero(np.isfinite(end.at))
+                self._count(name, end.phase[own])
+                self._time(name, outcome, own, end.at)
+                self._explain(name, name, outcome, end.phase != SUCCESSFUL)
+        for name, aborts in outcome.rivals.items():
+            self._count(name, np.where(aborts, FAILED, SUCCESSFUL))
 
-    def ladder(self, releases: int) -> Cell:
-        """The cell of the whole ladder."""
-        return self._cell("ladder", releases, self._aborted_at)
-
-    def template(self, name: str, releases: int) -> Cell:
-        """The cell of one template at the first step."""
-        return self._cell(name, releases, {})
-
-    def _cell(self, name: str, releases: int, aborted_at: Mapping[int, int]) -> Cell:
+    def cell(self, name: str, releases: int) -> Cell:
+        """The cell of the whole ladder, or of something alone at its first step."""
+        whole = name == "ladder"
         times = self._times.get(name, [(np.zeros(0), np.zeros(0))])
         return Cell(
             scenario=self._scenario.name,
@@ -123,7 +125,8 @@ class _Tally:
             promoted=self._phases[name, SUCCESSFUL],
             requests=Spread.of(np.concatenate([requests for _, requests in times])),
             seconds=Spread.of(np.concatenate([seconds for seconds, _ in times])),
-            aborted_at=dict(aborted_at),
+            aborted_at=dict(self._aborted_at) if whole else {},
+            undecided_for=dict(self._undecided_for) if whole else {},
             why=dict(self._why.get(name, {})),
         )
 
@@ -149,6 +152,16 @@ class _Tally:
         phases, lacks = outcome.judged.ends[name].phase, outcome.judged.lacks[name]
         for reason, count in _reasons(phases[decided], lacks[decided]):
             self._why.setdefault(cell, Counter())[name, reason] += count
+
+
+def _undecided_for(judged: Judged) -> Iterator[str]:
+    """For every undecided release what it lacked: the first of these that applies."""
+    undecided = judged.run.phase == INCONCLUSIVE
+    lacks = np.stack(list(judged.lacks.values()))
+    for number in (OUTAGE, PROVIDER, NO_DATA, SAMPLE):
+        some = (judged.run.decided & (lacks == number)).any(axis=0) & undecided
+        yield from [LACKS[number]] * int(some.sum())
+        undecided = undecided & ~some
 
 
 def _reasons(phases: Numbers, lacks: Numbers) -> Iterator[tuple[str, int]]:

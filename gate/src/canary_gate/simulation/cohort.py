@@ -101,14 +101,14 @@ def advanced(cohort: Cohort, weight: int, scrapes: int, rng: np.random.Generator
     )
 
 
-def observed(cohort: Cohort) -> Step:
+def observed(cohort: Cohort, rng: np.random.Generator) -> Step:
     """What Prometheus has of the cohort's step."""
     canary = cohort.canary
     if cohort.scenario.counted == "missing":
         canary = replace(canary, seen=np.zeros_like(canary.seen))
     elif cohort.scenario.counted == "nan":
         canary = replace(canary, values=np.full_like(canary.values, np.nan))
-    return Step(canary, cohort.stable, cohort.grid)
+    return Step(canary, cohort.stable, cohort.grid, rng, cohort.scenario.shift)
 
 
 def stable_load(scenario: Scenario, before: int, weight: int, outage: Array) -> Load:

@@ -161,5 +161,6 @@ def increase(pods: Pods, at: float, window: float) -> tuple[Array, Mask]:
         to_end = np.where(to_end >= 1.1 * distance, distance / 2, to_end)
         to_zero = np.where(grown > 0, sampled * begin / grown, np.inf)
         factor = (sampled + np.minimum(to_start, to_zero) + to_end) / sampled
-    known = count >= 2
-    return np.where(known, grown * factor, 0.0).sum(axis=1), some(known)
+        known = count >= 2
+        increased = np.where(known, grown * factor, 0.0)
+    return increased.sum(axis=1), some(known)

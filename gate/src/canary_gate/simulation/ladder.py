@@ -1,6 +1,6 @@
 """Releases through a ladder: every step is drawn and judged until each release has its verdict."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,9 @@ import numpy as np
 from canary_gate.analysis import Analysis
 from canary_gate.simulation.cohort import Cohort, advanced, begun, observed
 from canary_gate.simulation.conditions import SUCCESSFUL
-from canary_gate.simulation.counters import Array, Numbers
+from canary_gate.simulation.counters import Array, Mask, Numbers
 from canary_gate.simulation.judging import Judged, judged
+from canary_gate.simulation.rivals import RIVALS
 from canary_gate.simulation.scenario import Scenario
 
 #: Scrapes of a step until most analyses have ended, and until every one has.
@@ -18,12 +19,21 @@ SCRAPES_USUAL, SCRAPES_ALL = 42, 126
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a step came to for some of the releases; `started`: seconds after the ladder began."""
+    """What a step came to for some of the releases; `started`: seconds after the ladder began.
+
+    `rivals` says, at the first step, which of them the other gates abort.
+    """
 
     weight: int
     releases: Numbers
     started: Array
     judged: Judged
+    rivals: Mapping[str, Mask]
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the first step."""
+        return bool(self.rivals)
 
 
 def outcomes(
@@ -49,13 +59,17 @@ def _walk(
     scrapes = SCRAPES_USUAL
     while len(cohort.releases):
         cohort = advanced(cohort, weight, scrapes, rng)
-        known = judged(analysis, observed(cohort), cohort.scenario.away)
+        step = observed(cohort, rng)
+        known = judged(analysis, step, cohort.scenario.away)
         ended = np.isfinite(known.run.at)
         if not ended.all() and scrapes != SCRAPES_USUAL:
             raise AssertionError(f"a run at {weight} % goes on beyond {SCRAPES_ALL} scrapes")
         done = np.flatnonzero(ended)
         part = known.of(done)
-        yield StepOutcome(weight, cohort.releases[done], cohort.started[done], part)
+        rivals = (
+            {} if cohort.weight else {name: aborts(step)[done] for name, aborts in RIVALS.items()}
+        )
+        yield StepOutcome(weight, cohort.releases[done], cohort.started[done], part, rivals)
         passed = np.flatnonzero(part.run.phase == SUCCESSFUL)
         on = cohort.of(done[passed]).after(weight, part.run.at[passed])
         yield from _walk(on, steps[1:], rng)

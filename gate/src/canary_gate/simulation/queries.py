@@ -26,6 +26,12 @@ from canary_gate.simulation.growth import (
     scraped,
     warm,
 )
+from canary_gate.simulation.shift import (
+    class_ratio,
+    confidence_shift,
+    input_rejections,
+    prediction_psi,
+)
 from canary_gate.simulation.step import Side, Step, results
 
 Arguments = Mapping[str, str]
@@ -222,5 +228,11 @@ QUERIES: Mapping[str, Query] = {
     "latency-against-stable": latency_against_stable,
     "minimum-traffic": minimum_traffic,
     "model-sanity": model_sanity,
+    "prediction-psi": prediction_psi,
+    "class-ratio": class_ratio,
+    "confidence-shift": confidence_shift,
+    "input-rejections": input_rejections,
     "pod-restarts": nothing_wrong,
+    "execution-provider": nothing_wrong,
+    "version-attestation": nothing_wrong,
 }

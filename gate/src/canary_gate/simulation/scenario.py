@@ -43,7 +43,8 @@ class Scenario:
     `canary_rps` are requests a second to the canary at weight 10; the whole is ten times that.
     Until the onset, if there is one, the canary has stable's rates. `correlation` is that of
     the errors within bursts of 20 requests (0: independent). `cold_slow` of the requests in the
-    first 30 s of a new pod are slow. `lost_scrapes` is the fraction of scrapes that fail.
+    first 30 s of a new pod are slow. `shift` moves the logits of the canary's predictions.
+    `lost_scrapes` is the fraction of scrapes that fail.
     `away` is the time, in seconds after a step begins, without an answer of Prometheus.
     """
 
@@ -55,6 +56,7 @@ class Scenario:
     outage: Outage | None = None
     correlation: float | None = None
     cold_slow: float = 0.0
+    shift: float = 0.0
     lost_scrapes: float = 0.0
     counted: Counted = "counted"
     canary_traffic: bool = True

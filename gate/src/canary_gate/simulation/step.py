@@ -17,12 +17,15 @@ class Step:
     """Pods of both versions around a step that begins at 0 s.
 
     `grid` is, per release, the time of the first multiple of 15 s of the clock: subqueries are
-    evaluated at these multiples, not at the looks. `cache` keeps what several looks share.
+    evaluated at these multiples, not at the looks. `rng` draws what is not counted by scrapes,
+    of predictions that the canary has moved by `shift`. `cache` keeps what looks share.
     """
 
     canary: Pods
     stable: Pods
     grid: Array
+    rng: np.random.Generator
+    shift: float = 0.0
     cache: dict[object, tuple[Any, Any]] = field(default_factory=dict, init=False, compare=False)
 
     def pods(self, side: Side) -> Pods:

@@ -1,0 +1,43 @@
+"""The default ladder as it stands in Git: weights and analyses of its steps with traffic."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from canary_gate import Analysis, AnalysisStep, SetWeight, canary_steps, load_templates
+
+LADDER = Path("ladders") / "canary-10-50-100" / "steps.yaml"
+
+#: What the Rollout gives at run time: names that no draw depends on.
+GIVEN = {
+    "namespace": "simulation",
+    "canary-hash": "canary",
+    "stable-hash": "stable",
+    "model-sha256": "0" * 64,
+    "expected-shift": "false",
+}
+
+
+def ladder_steps(
+    rollouts: Path, arguments: Mapping[str, str] | None = None
+) -> list[tuple[int, Analysis]]:
+    """Weight and analysis of each inline step that has traffic.
+
+    `rollouts` is the folder of ladders and templates; `arguments` replace the templates' own
+    defaults. Raises RefusedError as the controller refuses.
+    """
+    patch = yaml.safe_load((rollouts / LADDER).read_text())
+    steps = next(part["value"] for part in patch if part["path"].endswith("/steps"))
+    documents = (
+        yaml.safe_load(path.read_text()) for path in rollouts.glob("templates/*/template.yaml")
+    )
+    templates = load_templates(documents)
+    weight, found = 0, []
+    for step in canary_steps({"spec": {"strategy": {"canary": {"steps": steps}}}}):
+        if isinstance(step, SetWeight):
+            weight = step.weight
+        elif isinstance(step, AnalysisStep) and weight:
+            chosen = [templates[name] for name in step.templates]
+            found.append((weight, Analysis(chosen, GIVEN | dict(arguments or {}))))
+    return found
