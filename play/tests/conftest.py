@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from model_pipeline import ModelRelease, dataset, onnx_model, training
+from model_pipeline import ModelRelease, dataset, golden, onnx_model, training
 from release_play.faulty_model import break_model
 from release_play.overlays import Overlay, read_overlay
 from release_play.pace import Pace
+from release_play.pod_statuses import PodStatuses
 from release_play.pods import start_pod
 from release_play.processes import ProcessGroup
 from release_play.prometheus import start_prometheus
@@ -65,7 +66,9 @@ def _programs_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def good_model() -> bytes:
     rows = dataset.load()
-    return onnx_model.export(training.fit(rows, 0).estimator, "breast-cancer", rows.feature_names)
+    estimator, test = training.fit(rows, 0).estimator, rows.test.features
+    model = onnx_model.export(estimator, "breast-cancer", rows.feature_names)
+    return golden.attach(model, test, estimator.predict(test), estimator.predict_proba(test))
 
 
 @pytest.fixture(scope="session")
@@ -123,14 +126,14 @@ def stage(
     overlay = commit_release(models.release(1, good_model))
     rollout, folder = find_rollout(overlay.documents), workspace.folder
     node = node_for("http://127.0.0.1:9", KEY)
-    with ProcessGroup(folder / "logs") as group:
-        prometheus = start_prometheus(
-            group, folder / "prometheus", TOOLS / "bin" / "prometheus", "1s"
-        )
+    with ProcessGroup(folder / "logs") as group, PodStatuses() as statuses:
+        binary = TOOLS / "bin" / "prometheus"
+        prometheus = start_prometheus(group, folder / "prometheus", binary, "1s", statuses.address)
         pods = folder / "pods"
         pod = start_pod(group, pods, pod_name(rollout), rollout, overlay.documents, node)
+        statuses.pods = [pod]
         prometheus.scrape([pod.target])
         requests = real_requests("breast-cancer")
         headers = {"X-API-Key": KEY}
         with Traffic(requests, pace.rate, Split(pod.base_url), headers) as traffic:
-            yield Stage(group, pods, node, prometheus, pod, traffic)
+            yield Stage(group, pods, node, prometheus, statuses, pod, traffic)

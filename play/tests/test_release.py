@@ -63,7 +63,11 @@ def test_a_model_that_fails_on_real_rows_is_aborted_at_ten_percent(
     outcome = play(bad_model)
     assert outcome.verdict == ABORTED
     assert "error-sprt" in outcome.reason
-    assert [step.weight for step in outcome.steps] == [10]
+    assert [(step.weight, step.verdict) for step in outcome.steps] == [
+        (0, "pass"),
+        (0, "pass"),
+        (10, "fail"),
+    ]
     assert stage.stable is before
     assert stage.canary is None
     assert stage.traffic.split.weight == 0

@@ -35,6 +35,11 @@ def release(
         "requests": {"stable": 900, "canary": 100},
         "lost": 0,
         "steps": [StepOutcome(10, "fail", [MetricOutcome("error-sprt", "fail", looks)])],
+        "beside": [
+            MetricOutcome(
+                "slo-burn", "undecided", [MeasurementOutcome(101.0, "0.1, 0.1", "Successful")]
+            )
+        ],
         "curves": Curves(
             stable=[(100.0, 450.0), (101.0, 452.0)],
             canary=[(101.0, 50.0)],
@@ -67,8 +72,9 @@ def test_the_json_has_the_shape_that_other_parts_read(tmp_path: Path) -> None:
     ]
     (found,) = report["releases"]
     assert set(found) == {
-        *("name", "expected", "verdict", "reason", "seconds", "requests", "lost", "steps")
+        *("name", "expected", "verdict", "reason", "seconds", "requests", "lost", "steps", "beside")
     }
+    assert found["beside"][0]["measurements"][0]["value"] == "0.1, 0.1"
     (step,) = found["steps"]
     assert (step["weight"], step["verdict"]) == (10, "fail")
     assert step["metrics"][0]["measurements"][1] == {"at": 102.0, "value": "5.2", "phase": "Failed"}
@@ -80,6 +86,7 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(tmp_path: Path) 
     assert "&lt;script&gt;" in page
     assert "<svg" in page
     assert "interval" in page
+    assert re.search(r"<td>beside</td><td>slo-burn</td>.*\n.*1</td>\n.*0\.1, 0\.1", page)
 
 
 def test_a_run_without_releases_has_a_page_too(tmp_path: Path) -> None:

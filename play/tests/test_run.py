@@ -86,11 +86,14 @@ def test_the_good_release_is_promoted_and_the_bad_one_aborted(
     assert overlays == {f"{env}/inference" for env in ("dev", "staging", "production")}
     good, bad = report["releases"]
     assert (good["verdict"], good["lost"]) == ("promoted", 0)
-    assert [step["weight"] for step in good["steps"]] == [10, 50]
+    assert [step["weight"] for step in good["steps"]] == [0, 0, 10, 50]
+    asked = {metric["name"] for step in good["steps"] for metric in step["metrics"]}
+    assert {"golden-set", "load", "error-sprt", "pod-restarts", "prediction-psi"} <= asked
+    assert [metric["name"] for metric in good["beside"]] == ["slo-burn"]
     assert good["requests"]["canary"] > 800
     assert bad["verdict"] == "aborted"
-    assert [step["weight"] for step in bad["steps"]] == [10]
-    assert {metric["name"] for metric in bad["steps"][0]["metrics"] if metric["verdict"] == "fail"}
+    assert [step["weight"] for step in bad["steps"]] == [0, 0, 10]
+    assert {metric["name"] for metric in bad["steps"][-1]["metrics"] if metric["verdict"] == "fail"}
 
 
 def test_an_overlay_that_is_no_yaml_is_said_with_file_and_line(

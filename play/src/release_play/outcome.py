@@ -58,7 +58,10 @@ class Curves:
 
 @dataclass(frozen=True)
 class ReleaseOutcome:
-    """One release: what was expected of it, and its verdict: promoted, aborted, undecided."""
+    """One release: what was expected of it, and its verdict: promoted, aborted, undecided.
+
+    `beside` is what the analysis in the background measured while the steps were taken.
+    """
 
     name: str
     expected: str
@@ -68,6 +71,7 @@ class ReleaseOutcome:
     requests: dict[str, int]
     lost: int
     steps: list[StepOutcome]
+    beside: list[MetricOutcome] = field(default_factory=list)
     curves: Curves | None = None
 
     @property

@@ -20,19 +20,24 @@ class Pace:
     first_look: int = 3
     cold_start: int = 2
     longest_step: int = 90
+    load_rate: int = 100
+    load_seconds: int = 2
 
     def step_seconds(self, weight: int) -> int:
         """Long enough for the canary's minimum sample on a machine that sends only two thirds."""
-        counted = ceil(1.5 * self.minimum_requests / (self.rate * weight / 100))
+        counted = ceil(1.5 * self.minimum_requests / (self.rate * weight / 100)) if weight else 0
         return self.first_look + self.cold_start + counted
 
     def arguments(self, weight: int) -> dict[str, str]:
-        """The arguments of an analysis step at `weight` percent."""
+        """The arguments of an analysis at `weight` percent; templates take those they declare."""
         seconds = self.step_seconds(weight)
         looks = seconds - self.first_look
+        # At weight 0 the only requests are those of the load job.
+        requests = self.minimum_requests if weight else self.load_rate * self.load_seconds * 3 // 4
         return {
             "step-duration": f"{seconds}s",
             "cold-start": f"{self.cold_start}s",
+            "history": f"{2 * self.longest_step}s",
             "interval": "1s",
             "first-look": f"{self.first_look}s",
             "looks": str(self.longest_step),
@@ -40,6 +45,9 @@ class Pace:
             "watch-undecided-looks": str(looks - 1),
             "in-flight-window": "3s",
             "scrape-interval": "1s",
-            "minimum-requests": str(self.minimum_requests),
-            "minimum-predictions": str(self.minimum_requests // 4),
+            "canary-lag": "1s",
+            "minimum-requests": str(requests),
+            "minimum-predictions": str(self.minimum_requests // 2),
+            "load-rate": str(self.load_rate),
+            "load-seconds": str(self.load_seconds),
         }

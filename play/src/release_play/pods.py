@@ -71,16 +71,14 @@ def start_pod(
     """
     spec = rollout["spec"]["template"]["spec"]
     namespace = rollout["metadata"]["namespace"]
-    volumes = {volume["name"]: folder / name / volume["name"] for volume in spec["volumes"]}
-    for volume in spec["volumes"]:
-        _make_volume(volume, volumes[volume["name"]], node)
+    volumes = make_volumes(spec, folder / name, node)
     port = free_port()
     fixed = {**node.environment, "HOST": "127.0.0.1", "PORT": str(port)}
     for container in spec.get("initContainers", []):
-        command, environment = _command(container, volumes, namespace, documents, fixed)
+        command, environment = container_command(container, volumes, namespace, documents, fixed)
         group.run(f"{name}.{container['name']}", command, environment, INIT_SECONDS)
     (container,) = spec["containers"]
-    command, environment = _command(container, volumes, namespace, documents, fixed)
+    command, environment = container_command(container, volumes, namespace, documents, fixed)
     process = group.start(name, command, environment)
     base_url = f"http://127.0.0.1:{port}"
     probe = container["readinessProbe"]["httpGet"]["path"]
@@ -90,19 +88,31 @@ def start_pod(
     return Pod(name, digest, base_url, target, process)
 
 
+def make_volumes(spec: Document, folder: Path, node: Node) -> dict[str, Path]:
+    """The volumes of a pod as folders below `folder`, by name."""
+    volumes = {volume["name"]: folder / volume["name"] for volume in spec["volumes"]}
+    for volume in spec["volumes"]:
+        _make_volume(volume, volumes[volume["name"]], node)
+    return volumes
+
+
 def _make_volume(volume: Document, folder: Path, node: Node) -> None:
     folder.mkdir(parents=True)
     if "secret" in volume:
         name = volume["secret"]["secretName"]
         if name not in node.secrets:
             raise PodError(f"Secret {name} is not one that the play makes")
-        for file, text in node.secrets[name].items():
-            (folder / file).write_text(text)
+        secret = node.secrets[name]
+        files = {item["path"]: item["key"] for item in volume["secret"].get("items", [])}
+        for file, key in (files or {key: key for key in secret}).items():
+            if key not in secret:
+                raise PodError(f"Secret {name} has no key {key}")
+            (folder / file).write_text(secret[key])
     elif "emptyDir" not in volume:
         raise PodError(f"volume {volume['name']} is neither emptyDir nor secret")
 
 
-def _command(
+def container_command(
     container: Document,
     volumes: Mapping[str, Path],
     namespace: str,

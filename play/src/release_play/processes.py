@@ -25,11 +25,12 @@ class ProcessError(Exception):
 
 @dataclass
 class Process:
-    """One running program."""
+    """One running program. `lasting`: it has no business to end by itself."""
 
     name: str
     popen: subprocess.Popen[bytes]
     log: Path
+    lasting: bool = True
 
     @property
     def alive(self) -> bool:
@@ -97,7 +98,12 @@ class ProcessGroup:
             raise
 
     def start(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        lasting: bool = True,
     ) -> Process:
         """Start a program in a process group of its own, its output in `<logs>/<name>.log`."""
         log = self.logs / f"{name}.log"
@@ -113,7 +119,7 @@ class ProcessGroup:
                 )
             except OSError as error:
                 raise ProcessError(f"{name} could not be started: {error}") from error
-            process = Process(name, popen, log)
+            process = Process(name, popen, log, lasting)
             self.running.append(process)
         return process
 

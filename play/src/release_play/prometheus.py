@@ -82,12 +82,17 @@ class Prometheus:
         return [(float(at), float(value)) for at, value in result[0]["values"]] if result else []
 
 
-def start_prometheus(group: ProcessGroup, folder: Path, binary: Path, interval: str) -> Prometheus:
-    """Start Prometheus in `folder` with nothing to scrape; it scrapes every `interval`."""
+def start_prometheus(
+    group: ProcessGroup, folder: Path, binary: Path, interval: str, pod_statuses: str
+) -> Prometheus:
+    """Start Prometheus in `folder`; it scrapes every `interval`.
+
+    Of servers there are none yet; `pod_statuses` is the address of kube-state-metrics' part.
+    """
     folder.mkdir(parents=True)
     _write_targets(folder / "targets.json", [])
     config = folder / "prometheus.yaml"
-    config.write_text(yaml.safe_dump(_config(folder / "targets.json", interval)))
+    config.write_text(yaml.safe_dump(_config(folder / "targets.json", interval, pod_statuses)))
     port = free_port()
     process = group.start(
         "prometheus",
@@ -104,14 +109,19 @@ def start_prometheus(group: ProcessGroup, folder: Path, binary: Path, interval: 
     return Prometheus(folder, process, address)
 
 
-def _config(targets: Path, interval: str) -> dict[str, object]:
+def _config(targets: Path, interval: str, pod_statuses: str) -> dict[str, object]:
     return {
         "global": {"scrape_interval": interval, "scrape_timeout": interval},
         "scrape_configs": [
             {
                 "job_name": "inference",
                 "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}],
-            }
+            },
+            {
+                "job_name": "kube-state-metrics",
+                "honor_labels": True,
+                "static_configs": [{"targets": [pod_statuses]}],
+            },
         ],
     }
 

@@ -53,9 +53,9 @@ def plot(release: ReleaseOutcome) -> str:
     begin = min(times, default=0.0)
 
     with mpl.rc_context({"svg.hashsalt": release.name, "font.size": 9}):
-        figure = Figure(figsize=(9, 7), layout="constrained")
+        figure = Figure(figsize=(9, 10), layout="constrained")
         traffic, errors, llr, verdicts = figure.subplots(
-            4, 1, sharex=True, height_ratios=[2, 2, 3, 2]
+            4, 1, sharex=True, height_ratios=[2, 2, 3, 6]
         )
         for side, points in (("stable", curves.stable), ("canary", curves.canary)):
             traffic.plot(*_line(points, begin), color=COLOURS[side], label=side)
@@ -73,18 +73,17 @@ def plot(release: ReleaseOutcome) -> str:
         for at, value, phase in _looks(release, "error-sprt"):
             llr.plot(at - begin, value, marker="o", color=_phase_colour(phase))
         llr.set_ylabel("log-likelihood ratio")
-        names = list(
-            dict.fromkeys(metric.name for step in release.steps for metric in step.metrics)
-        )
-        for step in release.steps:
-            for metric in step.metrics:
-                for measurement in metric.measurements:
-                    verdicts.plot(
-                        measurement.at - begin,
-                        names.index(metric.name),
-                        marker="o",
-                        color=_phase_colour(measurement.phase),
-                    )
+        metrics = [metric for step in release.steps for metric in step.metrics] + release.beside
+        names = list(dict.fromkeys(metric.name for metric in metrics))
+        for metric in metrics:
+            for measurement in metric.measurements:
+                verdicts.plot(
+                    measurement.at - begin,
+                    names.index(metric.name),
+                    marker="o",
+                    markersize=4,
+                    color=_phase_colour(measurement.phase),
+                )
         verdicts.set_yticks(range(len(names)), names)
         verdicts.set_ylim(max(len(names), 1) - 0.5, -0.5)
         verdicts.set_xlabel("seconds")

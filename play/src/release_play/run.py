@@ -15,6 +15,7 @@ from model_pipeline import dataset as example
 from release_play.outcome import OverlayOutcome, ReleaseOutcome, RunOutcome
 from release_play.overlays import Overlay, read_overlay
 from release_play.pace import Pace
+from release_play.pod_statuses import PodStatuses
 from release_play.pods import Node, start_pod
 from release_play.processes import ProcessGroup
 from release_play.prometheus import start_prometheus
@@ -57,9 +58,9 @@ def run(setting: Setting, view: View) -> RunOutcome:
         overlays = check_overlays(workspace, setting, view)
         if any(overlay.findings["error"] for overlay in overlays):
             return RunOutcome(overlays, [], len(PLANS))
-        return RunOutcome(
-            overlays, _play_releases(workspace, group, registry, setting, view), len(PLANS)
-        )
+        statuses = stack.enter_context(PodStatuses())
+        releases = _play_releases(workspace, group, registry, statuses, setting, view)
+        return RunOutcome(overlays, releases, len(PLANS))
 
 
 def check_overlays(workspace: Workspace, setting: Setting, view: View) -> list[OverlayOutcome]:
@@ -75,24 +76,29 @@ def check_overlays(workspace: Workspace, setting: Setting, view: View) -> list[O
 
 
 def _play_releases(
-    workspace: Workspace, group: ProcessGroup, registry: Registry, setting: Setting, view: View
+    workspace: Workspace,
+    group: ProcessGroup,
+    registry: Registry,
+    statuses: PodStatuses,
+    setting: Setting,
+    view: View,
 ) -> list[ReleaseOutcome]:
     good, bad = _put_stable_into_git(workspace, registry, view)
     with view.doing("starting Prometheus and the stable server"):
         key = secrets.token_urlsafe(24)
         node = node_for(registry.address, key)
         folder = workspace.folder
-        prometheus = start_prometheus(
-            group, folder / "prometheus", setting.tools / "bin" / "prometheus", "1s"
-        )
+        binary = setting.tools / "bin" / "prometheus"
+        prometheus = start_prometheus(group, folder / "prometheus", binary, "1s", statuses.address)
         overlay = _read(workspace, setting)
         rollout, pods = find_rollout(overlay.documents), folder / "pods"
         stable = start_pod(group, pods, pod_name(rollout), rollout, overlay.documents, node)
+        statuses.pods = [stable]
         prometheus.scrape([stable.target])
         prometheus.wait_until_scraped(stable.target)
     requests, headers = real_requests(good.name), {"X-API-Key": key}
     with Traffic(requests, setting.pace.rate, Split(stable.base_url), headers) as traffic:
-        stage = Stage(group, pods, node, prometheus, stable, traffic)
+        stage = Stage(group, pods, node, prometheus, statuses, stable, traffic)
         outcomes = []
         for plan, release in zip(PLANS, (good, bad), strict=True):
             outcomes.append(_play_one(plan, release, stage, workspace, setting, view))
@@ -159,11 +165,18 @@ def _bumped(workspace: Workspace, release: ModelRelease, why: str) -> str:
 
 
 def node_for(registry: str, key: str) -> Node:
-    """What stands in for the cluster's addresses and for External Secrets."""
-    digest = hashlib.sha256(key.encode()).hexdigest()
+    """What stands in for the cluster's addresses and for External Secrets.
+
+    `key` is that of the traffic; the jobs of an analysis have one of their own.
+    """
+    keys = {"release-play": key, "analysis": secrets.token_urlsafe(24)}
+    hashes = {name: hashlib.sha256(each.encode()).hexdigest() for name, each in keys.items()}
     return Node(
         environment={"MLFLOW_TRACKING_URI": registry, "DRAIN_SECONDS": "1"},
-        secrets={"inference-api-key-hashes": {"release-play": digest}},
+        secrets={
+            "inference-api-key-hashes": hashes,
+            "inference-api-keys": {"analysis": keys["analysis"]},
+        },
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from release_play.pod_statuses import PodStatuses
 from release_play.pods import Document, Node, Pod, pod_template_hash, start_pod
 from release_play.processes import ProcessGroup
 from release_play.prometheus import Prometheus
@@ -20,6 +21,7 @@ class Stage:
     folder: Path
     node: Node
     prometheus: Prometheus
+    statuses: PodStatuses
     stable: Pod
     traffic: Traffic
     canary: Pod | None = None
@@ -54,7 +56,7 @@ class Stage:
     def broken(self) -> str | None:
         """What has died, or None while everything lives."""
         for process in self.group.running:
-            if not process.alive:
+            if process.lasting and not process.alive:
                 return f"{process.name} ended with status {process.popen.returncode}"
         return f"traffic stopped: {self.traffic.error}" if self.traffic.error else None
 
@@ -65,8 +67,8 @@ class Stage:
         return status
 
     def _scrape(self) -> None:
-        pods = [self.stable, *([self.canary] if self.canary else [])]
-        self.prometheus.scrape([pod.target for pod in pods])
+        self.statuses.pods = [self.stable, *([self.canary] if self.canary else [])]
+        self.prometheus.scrape([pod.target for pod in self.statuses.pods])
 
 
 def pod_name(rollout: Document) -> str:

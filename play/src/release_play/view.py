@@ -78,7 +78,13 @@ class View:
         self._console.print(f"  {step.weight:>3} %  {_styled(step.verdict)}  ({metrics})")
 
     def release(self, release: ReleaseOutcome) -> None:
-        """A finished release."""
+        """A finished release, and what the background saw of it."""
+        for metric in release.beside:
+            looks = metric.measurements
+            failed = sum(look.phase == "Failed" for look in looks)
+            self._console.print(
+                f"  beside  {escape(metric.name)}: {failed} of {len(looks)} looks failed"
+            )
         self._console.print(f"  {_styled(release.verdict)}: {escape(release.reason)}")
 
     def result(self, run: RunOutcome) -> None:
