@@ -1,9 +1,12 @@
-"""Models with a golden set, whose outputs are computed here and not by the server."""
+"""Models with a golden set, computed here and not by the server, and a way to probe them."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
 import numpy as np
+from inference_server.cli import main
 
 from .onnx_models import FEATURES, classifier
 
@@ -42,3 +45,16 @@ def golden_classifier(path: Path, scale: float = 1, recorded: float | None = Non
     """A classifier with its golden set; `recorded` is the scale of the model that made the set."""
     outputs = classified(ROWS, scale if recorded is None else recorded)
     return classifier(path, scale, golden_set=golden_set({"features": ROWS}, outputs))
+
+
+def ask(*words: str) -> tuple[int, list[str], str]:
+    """Exit status, lines on stdout and stderr of `inference-server probe` in this process."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as stdout,
+        contextlib.redirect_stderr(io.StringIO()) as stderr,
+    ):
+        try:
+            status = main(["probe", *words])
+        except SystemExit as misuse:
+            status = int(str(misuse.code))
+    return status, stdout.getvalue().splitlines(), stderr.getvalue()

@@ -15,32 +15,32 @@ from inference_server.probe.golden_set import judge_answer
 from inference_server.probe.onnx_file import OnnxFileError, read_metadata
 
 from .conftest import Server, Start, free_port
-from .golden_models import ROWS, classified, golden_classifier, golden_set
+from .golden_models import ROWS, ask, classified, golden_classifier, golden_set
 from .onnx_models import STRING, classifier, echo, logarithm, lookup
-from .test_life_cycle import run
 
 HASH_OF_SECRET = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
 
 
 def probe(
-    address: Server | str, repository: Path, *options: str, tolerance: str = "0.001", version=1
+    address: Server | str,
+    repository: Path,
+    *options: str,
+    name: str = "flowers",
+    version: int = 1,
+    tolerance: str = "0.001",
 ) -> tuple[int, list[str]]:
     """Exit status and lines of one run."""
     url = address if isinstance(address, str) else str(address.client.base_url)
-    ended = run(
-        *("probe", "golden-set", f"--tolerance={tolerance}", "--patience=1", *options),
-        PROBE_URL=url,
-        MODEL_NAME="flowers",
-        MODEL_VERSION=str(version),
-        MODEL_REPOSITORY=str(repository),
+    status, lines, errors = ask(
+        *("golden-set", f"--url={url}", f"--name={name}", f"--version={version}"),
+        *(f"--repository={repository}", f"--tolerance={tolerance}", "--patience=0", *options),
     )
-    assert ended.stderr == "" or ended.returncode == 2, ended.stderr
-    assert "Traceback" not in ended.stderr
-    return ended.returncode, ended.stdout.splitlines()
+    assert errors == ""
+    return status, lines
 
 
-def place(folder: Path) -> Path:
-    return folder / "flowers" / "1" / "model.onnx"
+def place(folder: Path, name: str = "flowers") -> Path:
+    return folder / name / "1" / "model.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -87,33 +87,62 @@ def test_a_deviation_is_named_with_its_place_and_size(serving: Server, tmp_path:
     assert probe(serving, tmp_path, tolerance="0.011")[0] == 0
 
 
-def test_an_error_of_the_model_is_a_case_that_differs(start: Start, tmp_path: Path) -> None:
-    inputs = {"x": np.array([0, 1, 7], dtype=np.float32)}
-    recorded = golden_set(inputs, {"y": np.array([1, 2, 3], dtype=np.float32)})
-    lookup(place(tmp_path), golden_set=recorded)
-    status, lines = probe(start(tmp_path), tmp_path)
-    assert status == 1
-    assert lines[1:] == [
-        "case 2: HTTP 500: the model failed on this input",
-        "fail: 1 of 3 cases differ, largest deviation 0",
-    ]
-
-
-def test_a_nan_is_a_case_that_differs(start: Start, tmp_path: Path) -> None:
-    inputs = {"x": np.array([-1], dtype=np.float32)}
-    recorded = golden_set(inputs, {"y": np.array([0], dtype=np.float32)})
-    logarithm(place(tmp_path), golden_set=recorded)
-    status, lines = probe(start(tmp_path), tmp_path)
-    assert status == 1
-    assert lines[1] == "case 0: y[0] is null (NaN or infinite), expected 0.0"
-
-
-def test_text_has_to_be_equal(start: Start, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models that answer one of their golden inputs in another way."""
+    folder = tmp_path_factory.mktemp("odd")
+    rows = {"x": np.array([0, 1, 7], dtype=np.float32)}
+    lookup(
+        place(folder, "lookup"),
+        golden_set=golden_set(rows, {"y": np.array([1, 2, 3], dtype=np.float32)}),
+    )
+    row = {"x": np.array([-1], dtype=np.float32)}
+    recorded = golden_set(row, {"y": np.array([0], dtype=np.float32)})
+    logarithm(place(folder, "logarithm"), golden_set=recorded)
     words = np.array(["yes", "nö"], dtype=object)
-    echo(place(tmp_path), STRING, golden_set=golden_set({"x": words}, {"y": words[::-1]}))
-    status, lines = probe(start(tmp_path), tmp_path)
-    assert status == 1
-    assert lines[1] == "case 0: y[0] is 'yes', expected 'nö'"
+    recorded = golden_set({"x": words}, {"y": words[::-1]})
+    echo(place(folder, "echo"), STRING, golden_set=recorded)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serving_odd(odd: Path, start_anywhere: Start) -> Server:
+    return start_anywhere(odd)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        (
+            "lookup",
+            [
+                "case 2: HTTP 500: the model failed on this input",
+                "fail: 1 of 3 cases differ, largest deviation 0",
+            ],
+        ),
+        (
+            "logarithm",
+            [
+                "case 0: y[0] is null (NaN or infinite), expected 0.0",
+                "fail: 1 of 1 cases differ, largest deviation inf",
+            ],
+        ),
+        (
+            "echo",
+            [
+                "case 0: y[0] is 'yes', expected 'nö'",
+                "case 1: y[0] is 'nö', expected 'yes'",
+                "fail: 2 of 2 cases differ, largest deviation 1",
+            ],
+        ),
+    ],
+    ids=["an error", "a NaN", "another text"],
+)
+def test_is_a_case_that_differs(
+    odd: Path, serving_odd: Server, name: str, lines: list[str]
+) -> None:
+    status, said = probe(serving_odd, odd, name=name)
+    assert (status, said[1:]) == (1, lines)
 
 
 def test_another_version_that_answers_fails(start: Start, tmp_path: Path) -> None:
@@ -147,6 +176,18 @@ def test_nobody_to_ask_is_undecided(good: Path) -> None:
     assert lines[1].endswith("no answer (All connection attempts failed)")
 
 
+def test_a_server_that_goes_away_before_the_first_case_is_undecided(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(*_: object) -> None:
+        """It was ready a moment ago."""
+
+    monkeypatch.setattr("inference_server.probe.golden_set.wait_until_served", at_once)
+    status, lines = probe(f"http://127.0.0.1:{free_port()}", good)
+    assert status == 3
+    assert lines[1].endswith("no answer (All connection attempts failed)")
+
+
 def test_a_refused_key_is_undecided_and_a_known_one_opens(
     start: Start, good: Path, tmp_path: Path
 ) -> None:
@@ -172,8 +213,22 @@ def test_a_case_without_an_answer_differs() -> None:
         (b"\xff", 1, "no ONNX model: it ends in the middle of a field"),
         (b"\x7f", 1, "no ONNX model: protobuf knows no wire type 7"),
         (b"\x0a\x05ab", 1, "no ONNX model: it ends in the middle of a field"),
+        (b"\x72\x02\x0a\x00", 1, "an entry of its metadata is no key with a value"),
+        (b"\x72\x06\x0a\x01\xff\x12\x01v", 1, "an entry of its metadata is no key"),
+        (b"\x08" + b"\xff" * 12, 1, "a number in it is longer than protobuf allows"),
+        (b"\x72\x80\x80\x80\x10" + b"v" * 2**25, 1, "metadata is larger than 16777216 bytes"),
     ],
-    ids=["missing", "empty", "half a number", "wire type", "truncated"],
+    ids=[
+        "missing",
+        "empty",
+        "half a number",
+        "wire type",
+        "truncated",
+        "no value",
+        "no text",
+        "long number",
+        "large metadata",
+    ],
 )
 def test_what_is_no_model_is_named(
     content: bytes | None, status: int, reason: str, tmp_path: Path

@@ -15,9 +15,8 @@ from inference_server.probe.outcome import FAIL, PASS, UNDECIDED
 from scipy.stats import binom
 
 from .conftest import Server, Start
-from .golden_models import golden_classifier, golden_set
+from .golden_models import ask, golden_classifier, golden_set
 from .onnx_models import lookup, slow
-from .test_life_cycle import run
 
 LIMITS = Limits(
     error=0.001,
@@ -33,19 +32,22 @@ def place(folder: Path) -> Path:
     return folder / "flowers" / "1" / "model.onnx"
 
 
-def probe(server: Server, repository: Path, *options: str) -> tuple[int, list[str]]:
-    """Exit status and lines of a load of 20 requests/s for 2 s."""
-    ended = run(
-        *("probe", "load", "--rate=20", "--seconds=2", "--connections=8", "--z=2.3263"),
-        *("--error-limit=0.001", "--slow-500ms-limit=0.05", "--slow-1s-limit=0.01"),
-        *("--minimum-requests=40", "--minimum-share=0.99", "--patience=1", *options),
-        PROBE_URL=str(server.client.base_url),
-        MODEL_NAME="flowers",
-        MODEL_VERSION="1",
-        MODEL_REPOSITORY=str(repository),
+def probe(
+    server: Server, repository: Path, *options: str, name: str = "flowers"
+) -> tuple[int, list[str]]:
+    """Exit status and lines of a load of 20 requests/s for 2 s.
+
+    Other tests share this machine: how fast it answers is not what they are about.
+    """
+    status, lines, errors = ask(
+        *("load", "--rate=20", "--seconds=2", "--connections=8", "--z=2.3263"),
+        *("--error-limit=0.001", "--slow-500ms-limit=1", "--slow-1s-limit=1"),
+        *("--minimum-requests=40", "--minimum-share=0.99", "--patience=0"),
+        *(f"--url={server.client.base_url}", f"--name={name}", "--version=1"),
+        *(f"--repository={repository}", *options),
     )
-    assert ended.stderr == ""
-    return ended.returncode, ended.stdout.splitlines()
+    assert errors == ""
+    return status, lines
 
 
 @pytest.fixture(scope="module")
@@ -66,31 +68,46 @@ def load(server: Server, repository: Path, plan: Plan) -> Tally:
 
 
 def test_a_server_that_carries_the_rate_passes(serving: Server, good: Path) -> None:
-    # Other tests share this machine: how fast it answers is not what this one is about.
-    status, lines = probe(serving, good, "--slow-500ms-limit=1", "--slow-1s-limit=1")
+    status, lines = probe(serving, good)
     assert status == 0, lines
     assert lines[1].startswith("sent 40 of 40 requests, 50 % within 0.")
     assert lines[2].startswith("pass: of 40 requests 0 errors, ")
 
 
-def test_errors_fail_and_are_counted_by_kind(start: Start, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bad(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`flowers` in a second version, and `lookup` that fails on one of four golden inputs."""
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "flowers").mkdir()
+    for version in ("1", "2"):
+        (folder / "flowers" / version).symlink_to(good / "flowers" / "1")
     inputs = {"x": np.array([0, 1, 2, 7], dtype=np.float32)}
-    lookup(place(tmp_path), golden_set=golden_set(inputs, {"y": inputs["x"]}))
-    status, lines = probe(start(tmp_path), tmp_path, "--slow-500ms-limit=1", "--slow-1s-limit=1")
+    recorded = golden_set(inputs, {"y": inputs["x"]})
+    lookup(folder / "lookup" / "1" / "model.onnx", golden_set=recorded)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serving_bad(bad: Path, start_anywhere: Start) -> Server:
+    return start_anywhere(bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "reason"),
+    [
+        ("lookup", "10 x HTTP 500: the model failed on this input", "10 errors"),
+        ("flowers", "40 x answered by version '2', expected '1'", "40 errors"),
+    ],
+)
+def test_errors_fail_and_are_counted_by_kind(
+    bad: Path, serving_bad: Server, name: str, problem: str, reason: str
+) -> None:
+    status, lines = probe(serving_bad, bad, name=name)
     assert status == 1
     assert lines[2:] == [
-        "10 x HTTP 500: the model failed on this input",
-        "fail: of 40 requests 10 errors, up to 1 agree with 0.10%",
+        problem,
+        f"fail: of 40 requests {reason}, up to 1 agree with 0.10%",
     ]
-
-
-def test_answers_of_another_version_are_errors(start: Start, good: Path, tmp_path: Path) -> None:
-    (tmp_path / "flowers").mkdir()
-    for version in ("1", "2"):
-        (tmp_path / "flowers" / version).symlink_to(good / "flowers" / "1")
-    status, lines = probe(start(tmp_path), good)
-    assert status == 1
-    assert lines[2] == "40 x answered by version '2', expected '1'"
 
 
 def test_a_server_that_is_slower_than_the_rate_fails(
@@ -107,36 +124,33 @@ def test_a_server_that_is_slower_than_the_rate_fails(
 
 
 def test_too_few_requests_are_undecided(serving: Server, good: Path) -> None:
-    slow_is_fine = ("--slow-500ms-limit=1", "--slow-1s-limit=1")
-    status, lines = probe(serving, good, "--minimum-requests=41", *slow_is_fine)
+    status, lines = probe(serving, good, "--minimum-requests=41")
     assert status == 3
     assert lines[-1] == "undecided: 40 of 40 requests sent are too few"
 
 
-def test_a_stalled_server_slows_every_request_that_was_due(start: Start, good: Path) -> None:
+def test_a_stalled_server_slows_every_request_that_was_due(serving: Server, good: Path) -> None:
     """A closed loop would see one slow request for each of its connections: two."""
-    server = start(good)
-    resume = threading.Timer(2.5, server.process.send_signal, [signal.SIGCONT])
-    stop = threading.Timer(1.0, server.process.send_signal, [signal.SIGSTOP])
+    resume = threading.Timer(2.5, serving.process.send_signal, [signal.SIGCONT])
+    stop = threading.Timer(1.0, serving.process.send_signal, [signal.SIGSTOP])
     stop.start(), resume.start()
-    tally = load(server, good, Plan(rate=20, seconds=4, connections=2))
+    tally = load(serving, good, Plan(rate=20, seconds=4, connections=2))
     assert (tally.sent, tally.errors) == (80, 0)
     assert tally.above(0.5) >= 18
     assert tally.above(1.0) >= 8
 
 
 def test_what_could_not_leave_before_the_end_counts_as_not_sent(
-    start: Start, good: Path, monkeypatch: pytest.MonkeyPatch
+    serving: Server, good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference_server.probe.load.REQUEST_SECONDS", 0.5)
-    server = start(good)
-    timer = threading.Timer(0.5, server.process.send_signal, [signal.SIGSTOP])
+    timer = threading.Timer(0.5, serving.process.send_signal, [signal.SIGSTOP])
     timer.start()
     try:
-        tally = load(server, good, Plan(rate=50, seconds=2, connections=2))
+        tally = load(serving, good, Plan(rate=50, seconds=2, connections=2))
     finally:
         timer.join()
-        server.process.send_signal(signal.SIGCONT)
+        serving.process.send_signal(signal.SIGCONT)
     assert tally.problems["no answer (not within 0.5 s)"] >= 4
     assert tally.sent < 0.99 * tally.asked
 

@@ -1,10 +1,13 @@
 """`probe smoke` against real servers, and what every probe does with a wrong command line."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from inference_server.probe.smoke import sample_inputs
 
 from .conftest import Server, Start, free_port
+from .golden_models import ask
 from .onnx_models import INT64, STRING, echo, logarithm, lookup, pair
 from .test_life_cycle import run
 
@@ -16,28 +19,43 @@ LIMITS = (
 
 
 def probe(server: Server, name: str = "flowers", version: int = 10) -> tuple[int, list[str]]:
-    ended = run(
-        *("probe", "smoke", "--patience=0", f"--url={server.client.base_url}"),
+    status, lines, errors = ask(
+        *("smoke", "--patience=0", f"--url={server.client.base_url}"),
         *(f"--name={name}", f"--version={version}"),
     )
-    assert ended.stderr == ""
-    return ended.returncode, ended.stdout.splitlines()[1:]
+    assert errors == ""
+    return status, lines[1:]
 
 
 def test_a_server_of_the_expected_version_passes(server: Server) -> None:
     assert probe(server) == (0, ["pass: 5 of 5 answers are right"])
 
 
-@pytest.mark.parametrize(
-    "model",
-    [pair, lookup, logarithm, lambda path: echo(path, STRING), lambda path: echo(path, INT64)],
-    ids=["two inputs", "float", "infinite output", "text", "integer"],
-)
-def test_every_signature_that_the_server_serves_is_asked(
-    model, start: Start, tmp_path: Path
-) -> None:
-    model(tmp_path / "other" / "3" / "model.onnx")
-    assert probe(start(tmp_path), "other", 3) == (0, ["pass: 5 of 5 answers are right"])
+MODELS: dict[str, Callable[[Path], Path]] = {
+    "two-inputs": pair,
+    "float": lookup,
+    "infinite": logarithm,
+    "text": lambda path: echo(path, STRING),
+    "integer": lambda path: echo(path, INT64),
+}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, start_anywhere: Start) -> Server:
+    folder = tmp_path_factory.mktemp("many")
+    for name, write in MODELS.items():
+        write(folder / name / "3" / "model.onnx")
+    return start_anywhere(folder)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_signature_that_the_server_serves_is_asked(many: Server, name: str) -> None:
+    assert probe(many, name, 3) == (0, ["pass: 5 of 5 answers are right"])
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"inputs": [{"name": "x"}]}, {"inputs": [1]}])
+def test_metadata_without_a_signature_gives_no_inputs(metadata: object) -> None:
+    assert sample_inputs(metadata) == []
 
 
 def test_another_version_that_answers_fails(server: Server) -> None:
@@ -86,10 +104,9 @@ def test_an_unknown_model_fails(server: Server) -> None:
 def test_a_wrong_command_line_is_status_2_with_the_reason(
     arguments: list[str], reason: str
 ) -> None:
-    ended = run("probe", *arguments)
-    assert ended.returncode == 2
-    assert reason in ended.stderr
-    assert "Traceback" not in ended.stderr
+    status, _, errors = ask(*arguments)
+    assert status == 2
+    assert reason in errors
 
 
 @pytest.mark.parametrize(
@@ -103,13 +120,11 @@ def test_a_wrong_command_line_is_status_2_with_the_reason(
 def test_what_only_turns_out_later_is_status_2_too(
     options: list[str], reason: str, tmp_path: Path
 ) -> None:
-    address = f"http://127.0.0.1:{free_port()}"
-    ended = run(
-        *("probe", "load", *LIMITS, "--patience=0", f"--url={address}", "--name=a", "--version=1"),
-        *(f"--repository={tmp_path}", *options),
+    status, lines, _ = ask(
+        *("load", *LIMITS, "--patience=0", f"--url=http://127.0.0.1:{free_port()}"),
+        *("--name=a", "--version=1", f"--repository={tmp_path}", *options),
     )
-    assert ended.returncode == 2, ended.stdout
-    assert ended.stdout.splitlines()[1] == f"misuse: {reason}"
+    assert (status, lines[1]) == (2, f"misuse: {reason}")
 
 
 def test_an_empty_variable_counts_as_none() -> None:
