@@ -48,31 +48,27 @@ RELEASE: dict[str, Any] = {
 
 #: Asked of a canary that no user meets yet.
 BEFORE_TRAFFIC = {"golden-set", "execution-provider", "version-attestation"}
-#: What only a comparison with a version that has traffic too can answer.
-COMPARING = {
+#: Asked at every share of the traffic.
+QUESTIONS = {
     "class-ratio",
     "confidence-shift",
-    "errors-against-stable",
-    "input-rejections",
-    "latency-against-stable",
-    "prediction-psi",
-}
-#: What the canary's own figures answer.
-ABSOLUTE = {
     "error-cusum",
     "error-sprt",
     "error-window",
+    "errors-against-stable",
     "execution-provider",
+    "input-rejections",
     "latency-1s-sprt",
     "latency-1s-window",
     "latency-500ms-sprt",
     "latency-500ms-window",
+    "latency-against-stable",
     "minimum-traffic",
     "model-sanity",
     "pod-restarts",
+    "prediction-psi",
     "version-attestation",
 }
-QUESTIONS = ABSOLUTE | COMPARING
 
 
 every_ladder = pytest.mark.parametrize("ladder", CLIMBS)
@@ -241,40 +237,6 @@ def test_a_watch_without_a_decided_look_is_undecided(rendered: Rendered, ladder:
         for metric in analysis(asked, documents).metrics:
             if metric.count > 1 and not metric.consecutive_success_limit:
                 assert (metric.name, metric.inconclusive_limit) == (metric.name, metric.count - 1)
-
-
-def test_blue_green_switches_the_two_services_that_there_are(
-    rendered: Rendered,
-) -> None:
-    documents = rendered("blue-green")
-    spec = rollout_of(documents)["spec"]
-    strategy = spec["strategy"]["blueGreen"]
-    before, after = analyses_of(rollout_of(documents))
-    assert list(spec["strategy"]) == ["blueGreen"]
-    assert (strategy["activeService"], strategy["previewService"]) == (
-        "inference-stable",
-        "inference-canary",
-    )
-    assert strategy["autoPromotionEnabled"] is True
-    assert set(before.templates) == BEFORE_TRAFFIC | {"smoke"}
-    assert set(after.templates) == ABSOLUTE
-    length = durations.seconds(analysis(after, documents).arguments["step-duration"])
-    assert strategy["scaleDownDelaySeconds"] > length
-
-
-def test_blue_green_leaves_the_route_at_the_active_service(
-    rendered: Rendered,
-) -> None:
-    (route,) = (
-        document
-        for document in rendered("blue-green")
-        if document["kind"] == "HTTPRoute" and document["metadata"]["name"] == "inference"
-    )
-    (rule,) = route["spec"]["rules"]
-    assert [(each["name"], each["weight"]) for each in rule["backendRefs"]] == [
-        ("inference-stable", 100),
-        ("inference-canary", 0),
-    ]
 
 
 def test_shadow_records_the_agreement_and_lets_it_decide_nothing(
