@@ -155,6 +155,16 @@ def test_what_could_not_leave_before_the_end_counts_as_not_sent(
     assert tally.sent < 0.99 * tally.asked
 
 
+def test_a_rate_that_this_machine_cannot_send_is_not_the_fault_of_the_server(
+    serving: Server, good: Path
+) -> None:
+    measured = load(serving, good, Plan(rate=10_000, seconds=0.1, connections=64))
+    assert measured.late > 0.01 * measured.asked
+    report = judge(Tally(measured.asked, measured.seconds, late=measured.late), LIMITS)
+    assert report.status == UNDECIDED
+    assert report.reason == f"this machine sent {measured.late} of 1000 requests too late"
+
+
 def tally(sent: int = 6000, *, errors: int = 0, slow: int = 0, late: int = 0) -> Tally:
     seconds = [2.0] * slow + [0.01] * (sent - slow)
     return Tally(6000, seconds, Counter({"HTTP 500": errors}), late)
