@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from conftest import Models, Release
 
 
-def template(name: str, failure: str, success: str) -> dict[str, Any]:
+def always(name: str, failure: str, success: str) -> dict[str, Any]:
+    """A template's spec: one metric without end, whose result is always 1."""
     metric = {
         "name": name,
         "interval": "1s",
@@ -24,11 +25,7 @@ def template(name: str, failure: str, success: str) -> dict[str, Any]:
         "successCondition": success,
         "provider": {"prometheus": {"query": "vector(1)"}},
     }
-    return {
-        "kind": "AnalysisTemplate",
-        "metadata": {"name": name},
-        "spec": {"metrics": [metric]},
-    }
+    return {"metrics": [metric]}
 
 
 @pytest.mark.parametrize(
@@ -50,11 +47,12 @@ def test_a_release_stops_for_what_the_background_sees(
     why: str,
 ) -> None:
     overlay = commit_release(models.release(2, good_model))
-    overlay.documents.append(template("watch", failure, "result[0] == 3"))
-    overlay.documents.append(template("wait", "result[0] == 2", "result[0] == 1"))
+    named = {document["metadata"]["name"]: document for document in overlay.documents}
+    named["slo-burn"]["spec"] = always("watch", failure, "result[0] == 3")
+    named["load"]["spec"] = always("wait", "result[0] == 2", "result[0] == 1")
     canary = find_rollout(overlay.documents)["spec"]["strategy"]["canary"]
-    canary["analysis"] = {"startingStep": 1, "templates": [{"templateName": "watch"}]}
-    step = {"analysis": {"templates": [{"templateName": "wait"}]}}
+    canary["analysis"]["startingStep"] = 1
+    step = {"analysis": {"templates": [{"templateName": "load"}]}}
     canary["steps"] = [{"setWeight": 10}, step]
     outcome = ReleasePlay(stage, overlay, pace, view).play(Plan("version 2", PROMOTED))
     assert outcome.verdict == verdict
