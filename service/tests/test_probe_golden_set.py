@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_server.probe.client import Answer
 from inference_server.probe.golden import Case, Tensor, compare, parse
@@ -289,6 +289,7 @@ def test_an_answer_of_another_form_differs(outputs: dict, problem: str) -> None:
     assert compare(case, outputs, tolerance=1.0).problem == problem
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0, 1))
 def test_the_tolerance_is_of_one_or_of_a_larger_value(
     value: float, wanted: float, tolerance: float
@@ -312,6 +313,7 @@ def test_the_metadata_is_read_without_the_weights(good: Path, tmp_path: Path) ->
     assert read_metadata(sparse) == {"k": "v"}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_are_metadata_or_a_named_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
