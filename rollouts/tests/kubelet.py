@@ -60,7 +60,7 @@ class Kubelet:
         return self.ended[metric]
 
     def _volume(self, metric: str, volume: Manifest) -> Path:
-        folder = self.folder / metric / volume["name"]
+        folder: Path = self.folder / metric / volume["name"]
         folder.mkdir(parents=True)
         if "secret" in volume:
             content = self.secrets[volume["secret"]["secretName"]]
