@@ -1,5 +1,6 @@
-"""What every Prometheus template has in common: its shape, its limits, its shared arguments."""
+"""What every Prometheus template has in common: shape, limits, guards, shared arguments."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,7 +23,6 @@ SHARED = {
     "history": "1h",
     "design-effect": "1",
     "stable-alarm-at": "3",
-    "stable-z": "1",
     "stable-z": "1",
 }
 _REPEATED = {"interval": "{{args.interval}}", "initialDelay": "{{args.first-look}}"}
@@ -72,3 +72,17 @@ def breaches(document: Mapping[str, Any]) -> Iterator[str]:
         for field in sorted(expected.keys() | found.keys()):
             if found.get(field) != expected.get(field):
                 yield f"{field} is {found.get(field)}, not {expected.get(field)}"
+        for side in ("successCondition", "failureCondition"):
+            yield from (f"{side} lacks {guard}" for guard in _missing(metric.get(side, "")))
+
+
+def _missing(condition: str) -> Iterator[str]:
+    """Yield the guards that a condition lacks, also where a NaN would compare as false anyway."""
+    if not condition.startswith("len(result) "):
+        yield "len(result)"
+    if "all(result, !isNaN(#) && !isInf(#))" in condition:
+        return
+    for item in sorted(set(re.findall(r"result\[\d\]", condition))):
+        for guard in (f"!isNaN({item})", f"!isInf({item})"):
+            if guard not in condition:
+                yield guard
