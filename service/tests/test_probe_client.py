@@ -1,6 +1,7 @@
 """What a probe waits for and takes from a server that behaves badly."""
 
 import asyncio
+import http.server
 import socket
 import threading
 import time
@@ -74,6 +75,36 @@ def test_a_server_that_answers_by_drops_is_left_in_time() -> None:
 def test_anything_else_is_a_problem_with_a_name(sent: bytes, problem: str) -> None:
     with answering(sent) as url:
         assert str(ask(url).problem).startswith(problem)
+
+
+@pytest.mark.parametrize(("keep", "connections"), [(False, 3), (True, 1)])
+def test_only_a_load_keeps_its_connections(keep: bool, connections: int) -> None:
+    """A Service chooses a pod for each connection: one that is kept meets one pod for ever."""
+    clients = set()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            clients.add(self.client_address)
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    async def get_three(url: str) -> list[Answer]:
+        async with Address(url, None, keep=keep) as address:
+            return [await address.get("/") for _ in range(3)]
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        answers = asyncio.run(get_three("http://{}:{}".format(*server.server_address[:2])))
+        server.shutdown()
+    assert [answer.problem for answer in answers] == [None] * 3
+    assert len(clients) == connections
 
 
 def test_a_large_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
