@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from gitops_policy import Finding, ResourceId, Severity
 from release_play.outcome import (
+    MeasurementOutcome,
     MetricOutcome,
     OverlayOutcome,
     ReleaseOutcome,
@@ -59,10 +61,23 @@ def test_a_finding_names_rule_object_and_what_is_wrong(view: View, screen: io.St
     assert "error run-as-non-root: Rollout/inference: runs as [root]" in screen.getvalue()
 
 
-def test_a_step_shows_the_verdict_of_each_metric(view: View, screen: io.StringIO) -> None:
-    metrics = [MetricOutcome("error-sprt", "fail"), MetricOutcome("model-sanity", "undecided")]
+def test_a_step_shows_its_metrics_by_verdict(view: View, screen: io.StringIO) -> None:
+    metrics = [
+        MetricOutcome("model-sanity", "pass"),
+        MetricOutcome("error-sprt", "fail"),
+        MetricOutcome("pod-restarts", "pass"),
+        *(MetricOutcome(f"metric-{number}", "undecided") for number in range(5)),
+    ]
     view.step(StepOutcome(10, "fail", metrics))
-    assert screen.getvalue() == "   10 %  fail  (error-sprt fail, model-sanity undecided)\n"
+    assert screen.getvalue() == (
+        "   10 %  fail  (error-sprt fail; 5 metrics undecided; model-sanity, pod-restarts pass)\n"
+    )
+
+
+def test_a_release_shows_what_the_background_saw(view: View, screen: io.StringIO) -> None:
+    looks = [MeasurementOutcome(float(at), "1", phase) for at, phase in enumerate(("Failed", "x"))]
+    view.release(replace(RELEASE, beside=[MetricOutcome("slo-burn", "fail", looks)]))
+    assert "  beside  slo-burn: 1 of 2 looks failed\n" in screen.getvalue()
 
 
 def test_text_from_outside_is_shown_as_it_is(view: View, screen: io.StringIO) -> None:

@@ -20,8 +20,8 @@ class Pace:
     first_look: int = 3
     cold_start: int = 2
     longest_step: int = 90
-    load_rate: int = 100
-    load_seconds: int = 2
+    load_rate: int = 20
+    load_seconds: int = 3
 
     def step_seconds(self, weight: int) -> int:
         """Long enough for the canary's minimum sample on a machine that sends only two thirds."""

@@ -21,6 +21,8 @@ STYLES = {
     "fail": "red",
     "undecided": "yellow",
 }
+#: As many as fit on a line; the report shows all.
+NAMED_METRICS = 4
 
 
 class View:
@@ -73,9 +75,14 @@ class View:
             )
 
     def step(self, step: StepOutcome) -> None:
-        """A finished analysis step with the verdict of each metric."""
-        metrics = ", ".join(f"{metric.name} {_styled(metric.verdict)}" for metric in step.metrics)
-        self._console.print(f"  {step.weight:>3} %  {_styled(step.verdict)}  ({metrics})")
+        """A finished analysis step: its metrics by verdict, by name where they are few."""
+        groups = []
+        for verdict in ("fail", "undecided", "pass"):
+            names = [metric.name for metric in step.metrics if metric.verdict == verdict]
+            if names:
+                told = ", ".join(names) if len(names) <= NAMED_METRICS else f"{len(names)} metrics"
+                groups.append(f"{told} {_styled(verdict)}")
+        self._console.print(f"  {step.weight:>3} %  {_styled(step.verdict)}  ({'; '.join(groups)})")
 
     def release(self, release: ReleaseOutcome) -> None:
         """A finished release, and what the background saw of it."""
