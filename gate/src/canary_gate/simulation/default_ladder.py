@@ -1,11 +1,20 @@
 """The default ladder as it stands in Git: weights and analyses of its steps with traffic."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import yaml
 
-from canary_gate import Analysis, AnalysisStep, SetWeight, canary_steps, load_templates
+from canary_gate import (
+    Analysis,
+    AnalysisStep,
+    AnalysisTemplate,
+    SetWeight,
+    Step,
+    canary_steps,
+    load_templates,
+)
 
 LADDER = Path("ladders") / "canary-10-50-100" / "steps.yaml"
 
@@ -27,17 +36,21 @@ def ladder_steps(
     `rollouts` is the folder of ladders and templates; `arguments` replace the templates' own
     defaults. Raises RefusedError as the controller refuses.
     """
-    patch = yaml.safe_load((rollouts / LADDER).read_text())
-    steps = next(part["value"] for part in patch if part["path"].endswith("/steps"))
-    documents = (
-        yaml.safe_load(path.read_text()) for path in rollouts.glob("templates/*/template.yaml")
-    )
-    templates = load_templates(documents)
+    steps, templates = _read(rollouts)
     weight, found = 0, []
-    for step in canary_steps({"spec": {"strategy": {"canary": {"steps": steps}}}}):
+    for step in steps:
         if isinstance(step, SetWeight):
             weight = step.weight
         elif isinstance(step, AnalysisStep) and weight:
             chosen = [templates[name] for name in step.templates]
             found.append((weight, Analysis(chosen, GIVEN | dict(arguments or {}))))
     return found
+
+
+@cache
+def _read(rollouts: Path) -> tuple[list[Step], Mapping[str, AnalysisTemplate]]:
+    patch = yaml.safe_load((rollouts / LADDER).read_text())
+    steps = next(part["value"] for part in patch if part["path"].endswith("/steps"))
+    paths = rollouts.glob("templates/*/template.yaml")
+    templates = load_templates(yaml.safe_load(path.read_text()) for path in paths)
+    return canary_steps({"spec": {"strategy": {"canary": {"steps": steps}}}}), templates

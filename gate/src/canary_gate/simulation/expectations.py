@@ -12,7 +12,7 @@ from canary_gate.simulation.scenario import GOOD, Onset, Outage, Rates, Scenario
 Status = Literal["proven", "met", "missed", "reported"]
 
 #: Arguments for errors that come in bursts of 20 with correlation 0.1.
-BURSTS = {"design-effect": "3", "error-z": "3.0902"}
+BURSTS = {"design-effect": "3", "error-z": "3.0902", "stable-z": "1.7321"}
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ def _weighted(weights: tuple[float, ...], counters: Array) -> Array:
     return np.asarray(np.tensordot(np.asarray(weights), counters, axes=(0, 0)))
 
 
+def _stable_height(arguments: Arguments) -> float:
+    return float(arguments["stable-alarm-at"]) * float(arguments["design-effect"])
+
+
 def _stable_alarm(
     step: Step,
     arguments: Arguments,
@@ -68,7 +72,7 @@ def _stable_alarm(
 ) -> tuple[Array, Mask]:
     largest = largest_since(step, "stable", weights, at, _seconds(arguments, window))
     alive = step.pods("stable").at(at, MINUTE)[1].any(axis=0)
-    return largest, alive & (largest >= float(arguments["stable-alarm-at"]))
+    return largest, alive & (largest >= _stable_height(arguments))
 
 
 def error_sprt(step: Step, arguments: Arguments, at: float) -> Results:
@@ -91,7 +95,7 @@ def error_cusum(step: Step, arguments: Arguments, at: float) -> Results:
     alarm, alarmed = _stable_alarm(step, arguments, at, weights, "step-duration")
     minute = largest_minute(step, "stable", weights, at, window)
     alarm = np.where(alarmed, alarm, minute)
-    alarmed = alarmed | (minute >= float(arguments["stable-alarm-at"]))
+    alarmed = alarmed | (minute >= _stable_height(arguments))
     return results([(ratio, known), (ratio + alarm, known & alarmed)])
 
 
