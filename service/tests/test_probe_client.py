@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from inference_server.probe.client import Address, Answer, named_tensors
+from inference_server.probe.client import Address, Answer, named_tensors, wait_until_served
+from inference_server.probe.outcome import ProbeError
 
 
 @contextmanager
@@ -111,6 +112,35 @@ def test_a_large_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference_server.probe.client.MAX_ANSWER_BYTES", 10)
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + b" " * 99) as url:
         assert ask(url).problem == "no answer (more than 10 bytes)"
+
+
+class Later:
+    """An address behind which the version is ready at the third question."""
+
+    url = "http://canary"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def get(self, path: str) -> Answer:
+        self.asked.append(path)
+        early = (Answer(None, reason="refused"), Answer(503, {}))
+        return (*early, Answer(200, {}), Answer(200, {}))[len(self.asked) - 1]
+
+
+def wait(address: Later, seconds: float) -> None:
+    asyncio.run(wait_until_served(address, "m", 7, seconds))  # type: ignore[arg-type]
+
+
+def test_a_version_has_time_to_become_ready() -> None:
+    address = Later()
+    wait(address, seconds=20)
+    assert address.asked == ["/v2/models/m/versions/7/ready"] * 3 + ["/v2/models/m/versions/7"]
+
+
+def test_patience_ends() -> None:
+    with pytest.raises(ProbeError, match=r"does not serve m version 7: no answer \(refused\)"):
+        wait(Later(), seconds=0)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def _difference(expected: Tensor, got: Mapping[str, Any] | None, tolerance: floa
     worst = 0.0
     for position, (value, wanted) in enumerate(zip(data, expected.data, strict=True)):
         distance = _distance(value, wanted) if expected.is_float else float(value != wanted)
-        if not distance <= (tolerance if expected.is_float else 0):
+        if distance > (tolerance if expected.is_float else 0):
             shown = "null (NaN or infinite)" if value is None else repr(value)[:40]
             return Deviation(
                 distance, f"{expected.name}[{position}] is {shown}, expected {wanted!r}"
