@@ -16,12 +16,12 @@ class Pace:
     """
 
     rate: float = REQUESTS_PER_SECOND
-    minimum_requests: int = 800
+    minimum_requests: int = 600
     first_look: int = 3
     cold_start: int = 2
     longest_step: int = 90
-    load_rate: int = 20
-    load_seconds: int = 3
+    load_rate: int = 50
+    load_seconds: int = 1
 
     def step_seconds(self, weight: int) -> int:
         """Long enough for the canary's minimum sample on a machine that sends only two thirds."""
