@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from gitops_policy import Config, Workspace, lint
+from gitops_policy.config_file import read_config
 from gitops_policy.model import Document
 from gitops_policy.reading.build import Build, build_kustomization
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKSPACE = Workspace(ROOT)
+SETTINGS = read_config(ROOT / ".gitops-policy.yaml")
 GONE = object()
 
 CANARY = ("spec", "strategy", "canary")
@@ -152,7 +154,7 @@ def _edited(path: str, kind: str, name: str, place: tuple[Any, ...], value: Any)
 
 
 def _found(build: Build, rule: str) -> set[str]:
-    report = lint(build, Config(only=(rule,)), workspace=WORKSPACE)
+    report = lint(build, Config(**SETTINGS | {"only": (rule,)}), workspace=WORKSPACE)
     assert not report.errors
     return {finding.rule for finding in report.findings}
 
