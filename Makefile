@@ -32,6 +32,10 @@ mutants: $(READY) ## Break every promise of the overlays once, and list what the
 	@$(BIN)/python tools/install.py kustomize schemas
 	@cd policy-tests && ../$(BIN)/python -m mutants
 
+.PHONY: gate-report
+gate-report: $(READY) ## Simulate releases by the ten thousand, and write how the gate judged them
+	@$(BIN)/canary-gate report
+
 .PHONY: fuzz
 fuzz: $(READY) ## Spoil manifests for minutes: the policy suite must not crash or hang
 	@$(BIN)/python tools/install.py kustomize schemas pod-security

@@ -1,6 +1,7 @@
 """The command `canary-gate`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ class _InputError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; exit status 0 clean, 1 a problem, 2 input that cannot be read."""
     parser = argparse.ArgumentParser(prog="canary-gate", description=__doc__)
-    commands = parser.add_subparsers(required=True)
+    commands = parser.add_subparsers(required=True, dest="command")
     check = commands.add_parser(
         "check", help="find unguarded, incomplete or unrunnable AnalysisTemplates"
     )
@@ -32,13 +33,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="contract of the service's metrics: hold the bucket edges that a query names to it",
     )
+    _report_options(
+        commands.add_parser(
+            "report", help="simulate releases through the default ladder, and write how it judged"
+        )
+    )
     options = parser.parse_args(arguments)
     try:
+        if options.command == "report":
+            return _report(options)
         edges = None if options.metrics is None else _edges(options.metrics)
         return _check(options.paths, edges)
     except _InputError as error:
         sys.stderr.write(f"canary-gate: {error}\n")
         return 2
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--rollouts", type=Path, default=Path("rollouts"), metavar="FOLDER")
+    add("--page", type=Path, default=Path("docs/gate.md"), metavar="FILE")
+    add("--output", type=Path, default=Path("build/gate"), metavar="FOLDER")
+    add("--releases", type=int, default=10_000, metavar="N", help="of each kind")
+    add("--alone", type=int, default=100_000, metavar="N", help="bad ones at a single step")
+    add("--seed", type=int, default=1, metavar="N")
+    add("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
+
+
+def _report(options: argparse.Namespace) -> int:
+    try:
+        from canary_gate.report import command
+    except ModuleNotFoundError as error:
+        raise _InputError(f"no {error.name}: install canary-gate[report]") from None
+    if not (options.rollouts / "ladders").is_dir():
+        raise _InputError(f"{options.rollouts}: no folder with ladders/ and templates/")
+    return command.run(options)
 
 
 def _edges(file: Path) -> Edges:
