@@ -28,9 +28,10 @@ test: $(READY) ## Run every test that needs no cluster; with CI=true, hold cover
 	@$(if $(CI),$(BIN)/coverage report)
 
 .PHONY: mutants
-mutants: $(READY) ## Break every promise of the overlays once, and list what the policy suite misses
-	@$(BIN)/python tools/install.py kustomize schemas
+mutants: $(READY) ## Break every promise of the overlays and of the analyses once, and list what no test misses
+	@$(BIN)/python tools/install.py kustomize schemas prometheus
 	@cd policy-tests && ../$(BIN)/python -m mutants
+	@$(BIN)/python -m rollouts.mutants
 
 .PHONY: gate-report
 gate-report: $(READY) ## Simulate releases by the ten thousand, and write how the gate judged them

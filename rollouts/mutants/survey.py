@@ -19,7 +19,8 @@ from rollouts.mutants.mutation import Mutant, mutants, query, with_query
 
 SEED = 20261121
 #: Mutants of a template whose queries one promtool evaluates over the same series.
-BATCH = 30
+BATCH = 60
+FEW = 6
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,17 @@ def _decided(document: Document, cases: list[Case]) -> str:
 
 
 def _measured(batch: list[Mutant], cases: list[Case]) -> dict[str, str]:
+    """Say which case sees each query; most are seen by the first few."""
+    seen: dict[str, str] = {}
+    for part in (cases[:FEW], cases[FEW:]):
+        left = [mutant for mutant in batch if not seen.get(mutant.id)]
+        if left and part:
+            seen |= _seen(left, part)
+    return seen
+
+
+def _seen(batch: list[Mutant], cases: list[Case]) -> dict[str, str]:
     """Load the series of each case once, and evaluate every mutant's query over them."""
-    if not batch:
-        return {}
     tests = []
     for case in cases:
         runs = [shown.analysis(mutant.document, case.arguments) for mutant in batch]
