@@ -190,6 +190,31 @@ def test_the_policies_find_nothing_in_the_jobs_and_what_they_may_talk_to(
     assert found == []
 
 
+def defaults(name: str) -> dict[str, str]:
+    """The arguments of a template as it stands in Git, and what they are without a ladder."""
+    path = REPOSITORY / "rollouts" / "templates" / name / "template.yaml"
+    arguments = yaml.safe_load(path.read_text())["spec"]["args"]
+    return {each["name"]: each.get("value", "") for each in arguments}
+
+
+def test_a_load_is_held_to_the_limits_that_hold_for_users() -> None:
+    load, errors = defaults("load"), defaults("error-window")
+    slow, slower = defaults("latency-500ms-window"), defaults("latency-1s-window")
+    assert load["load-error-limit"] == errors["error-limit"]
+    assert load["load-slow-500ms-limit"] == slow["slow-500ms-p0"]
+    assert load["load-slow-1s-limit"] == slower["slow-1s-p0"]
+    assert load["load-z"] == errors["error-z"]
+    sent = (
+        float(load["load-rate"]) * float(load["load-seconds"]) * float(load["load-minimum-share"])
+    )
+    assert sent > float(load["minimum-requests"]) == float(errors["minimum-requests"])
+
+
+def test_the_tolerance_lies_between_what_an_export_changes_and_what_decides_a_class() -> None:
+    tolerance = float(defaults("golden-set")["golden-tolerance"])
+    assert 10 * onnx_model.TOLERANCE < tolerance < golden.MARGIN / 2
+
+
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     """Whether a label selector with `In` expressions holds for these labels."""
     return selector.get("matchLabels", {}).items() <= labels.items() and all(
