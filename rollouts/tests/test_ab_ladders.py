@@ -26,7 +26,7 @@ def test_a_and_b_are_compared_on_equal_terms_before_users_are(
     kind, experiment = steps_of(rollout_of(rendered(ladder)))[0]
     arms = {arm["name"]: arm["specRef"] for arm in experiment["templates"]}
     assert (kind, arms) == ("experiment", {"a": "stable", "b": "canary"})
-    assert not any("weight" in arm for arm in experiment["templates"])
+    assert all("service" in arm and "weight" not in arm for arm in experiment["templates"])
     (asked,) = (e for e in analyses_of(rollout_of(rendered(ladder))) if e.where == "experiment")
     assert asked.templates == asked.dry_run == ("shadow-agreement",)
     assert asked.arguments == {
