@@ -25,7 +25,7 @@ from rollouts.tests.rendering import REPOSITORY, Document, render
 JOBS = ("golden-set", "load", "shadow-agreement", "smoke")
 FETCHING = ("golden-set", "load", "shadow-agreement")
 KEY = "a key"
-#: A short load, whose latencies say nothing on a machine that others use.
+#: A short load, whose times say nothing on a machine that others use.
 QUICK = {
     "load": {
         "load-rate": "20",
@@ -33,6 +33,7 @@ QUICK = {
         "minimum-requests": "40",
         "load-slow-500ms-limit": "1",
         "load-slow-1s-limit": "1",
+        "load-minimum-share": "0",
     },
     "shadow-agreement": {"shadow-inputs": "80"},
 }

@@ -21,7 +21,6 @@ from inference_server.probe.outcome import FAIL, PASS, UNDECIDED, Report
 
 REQUEST_SECONDS = 5.0
 LATE_SECONDS = 0.1
-LATE_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def _verdict(tally: Tally, limits: Limits) -> tuple[int, str]:
         for name, (count, share) in counts.items()
         if count > (largest := bound(share, tally.sent, limits.z))
     }
-    on_time = tally.late <= LATE_SHARE * tally.asked
+    on_time = tally.late <= (1 - limits.minimum_share) * tally.asked
     if exceeded and (on_time or "errors" in exceeded):
         return FAIL, f"of {tally.sent} requests " + "; ".join(exceeded.values())
     if not on_time:

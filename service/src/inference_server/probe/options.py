@@ -64,7 +64,7 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
         ("--slow-1s-limit", _share, "largest share above 1 s"),
         ("--z", _number, "normal quantile at which a limit is refuted"),
         ("--minimum-requests", _count(1, MAX_REQUESTS), "below it nothing is decided"),
-        ("--minimum-share", _share, "of the requests that has to be sent"),
+        ("--minimum-share", _share, "of the requests that has to be sent, and in time"),
     ):
         parser.add_argument(option, type=convert, required=True, help=text)
 
