@@ -1,9 +1,12 @@
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from model_pipeline import dataset, golden, onnx_model, training
 
-from rollouts.tests.rendering import CLIMBS, Overlay, Rendered, copy_with_ladder, render
+from rollouts.tests.job_overlay import render_jobs
+from rollouts.tests.rendering import CLIMBS, Document, Overlay, Rendered, copy_with_ladder, render
 
 # The machine's cores are shared: a slow example is no finding.
 settings.register_profile("no-deadline", deadline=None)
@@ -20,3 +23,27 @@ def overlay(tmp_path_factory: pytest.TempPathFactory) -> Overlay:
 def rendered(overlay: Overlay) -> Rendered:
     """What that overlay renders."""
     return cache(lambda name: render(overlay(name)))
+
+
+@pytest.fixture(scope="session")
+def rows() -> dataset.Dataset:
+    return dataset.load()
+
+
+@pytest.fixture(scope="session")
+def model(rows: dataset.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Version 12, as `model-pipeline train` makes it."""
+    estimator = training.fit(rows, seed=0).estimator
+    content = onnx_model.export(estimator, "breast-cancer", rows.feature_names)
+    features = rows.test.features
+    answers = estimator.predict(features), estimator.predict_proba(features)
+    path = tmp_path_factory.mktemp("registry") / "breast-cancer" / "12" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(golden.attach(content, features, *answers))
+    return path
+
+
+@pytest.fixture(scope="session")
+def documents(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
+    """Staging with all four jobs, its own addresses and this model as its release."""
+    return render_jobs(tmp_path_factory.mktemp("tree"), model)
