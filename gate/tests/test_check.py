@@ -181,6 +181,10 @@ def test_parameters_in_range_and_order_are_clean(build: Build, values: dict[str,
         ({"psi_floor": "0"}, "psi-floor must be between 0 and 1, found 0"),
         ({"burn_budget": "0"}, "burn-budget must be between 0 and 1, found 0"),
         ({"error_accept_at": "4.595"}, "error-accept-at must be below 0, found 4.595"),
+        (
+            {"error_accept_at": "1", "error_reject_at": "4.595"},
+            "error-accept-at must be below 0, found 1",
+        ),
         ({"error_reject_at": "-4.595"}, "error-reject-at must be above 0, found -4.595"),
         (
             {"error_accept_at": "-4.595", "error_reject_at": "0.1"},
@@ -231,6 +235,7 @@ EDGES = {"latency_seconds": frozenset({"0.5", "1.0", "+Inf"})}
         'latency_seconds_bucket{le="0.5"}',
         'rate(latency_seconds_bucket{le="+Inf"}[5m]) - rate(latency_seconds_bucket{le="1.0"}[5m])',
         'latency_seconds_bucket{le=~"0.5|[+]Inf"}',
+        'latency_seconds_bucket{endpoint="infer",le=~"(0.5|1.0)"}',
         'other_seconds_bucket{le="0.4"}',
         'latency_seconds_count{le="0.4"}',
         "latency_seconds_bucket",
@@ -251,6 +256,7 @@ def test_a_query_may_name_the_edges_that_there_are(build: Build, query: str) -> 
         ('latency_seconds_bucket{le!="0.4"}', "0.4"),
         ('latency_seconds_bucket{le=~"0.5|0.4"}', "0.4"),
         ('latency_seconds_bucket{le!~"0.5|0.4"}', "0.4"),
+        ('latency_seconds_bucket{endpoint="0.5",le=~"(?<edge>0.5)"}', "(?<edge>0.5)"),
     ],
 )
 def test_an_edge_that_does_not_exist_is_named(build: Build, query: str, edge: str) -> None:

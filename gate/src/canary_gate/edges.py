@@ -44,7 +44,8 @@ def missing_edges(query: str, edges: Edges) -> Iterator[str]:
             if matcher.name != "le":
                 continue
             regular = matcher.op in (promql_parser.MatchOp.Re, promql_parser.MatchOp.NotRe)
-            for edge in matcher.value.split("|") if regular else [matcher.value]:
+            alternatives = regular and "(" not in matcher.value
+            for edge in matcher.value.split("|") if alternatives else [matcher.value]:
                 if not _exists(edge, known, regular=regular):
                     listed = ", ".join(sorted(known, key=float))
                     yield f"{selector.name} has no bucket edge {edge}; it has {listed}"
