@@ -38,10 +38,11 @@ class PrometheusProvider:
         """Close the connections."""
         self._client.close()
 
-    def query(self, query: str) -> ProviderValue:
-        """Evaluate a query now; raises ProviderError with the server's reason."""
+    def query(self, query: str, at: float | None = None) -> ProviderValue:
+        """Evaluate a query now, or at a Unix time; raises ProviderError with the reason."""
+        form = {"query": query} if at is None else {"query": query, "time": f"{at:.3f}"}
         try:
-            response = self._client.post("/api/v1/query", data={"query": query})
+            response = self._client.post("/api/v1/query", data=form)
             answer = response.json()
         except (httpx.HTTPError, ValueError) as error:
             raise ProviderError(f"Prometheus: {type(error).__name__}: {error}") from None

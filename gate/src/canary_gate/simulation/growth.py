@@ -131,7 +131,7 @@ def _first_warm(step: Step, side: Side, cold_start: float) -> tuple[Numbers, Num
     requests = np.where(known, values[:, REQUESTS], 0.0)
     lag = round(cold_start / SCRAPE_SECONDS)
     had = np.zeros(requests.shape, bool)
-    had[lag:] = requests[:-lag] > 0
+    had[lag:] = requests[: len(requests) - lag] > 0
     begun = np.where(had.any(axis=0), had.argmax(axis=0), len(had) + 1)
     _, seen = step.on_grid(side, SCRAPE_SECONDS)
     return begun, np.cumsum(seen, axis=0)

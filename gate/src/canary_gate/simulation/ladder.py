@@ -12,6 +12,7 @@ from canary_gate.simulation.counters import Array, Mask, Numbers
 from canary_gate.simulation.judging import Judged, judged
 from canary_gate.simulation.rivals import RIVALS
 from canary_gate.simulation.scenario import Scenario
+from canary_gate.simulation.step import Step
 
 #: Scrapes of a step until most analyses have ended, and until every one has.
 SCRAPES_USUAL, SCRAPES_ALL = 42, 126
@@ -21,13 +22,16 @@ SCRAPES_USUAL, SCRAPES_ALL = 42, 126
 class StepOutcome:
     """What a step came to for some of the releases; `started`: seconds after the ladder began.
 
-    `rivals` says, at the first step, which of them the other gates abort.
+    `step` is what they were judged by, together with releases that take longer: `places` are
+    theirs in it. `rivals` says, at the first step, which of them the other gates abort.
     """
 
     weight: int
     releases: Numbers
     started: Array
     judged: Judged
+    step: Step
+    places: Numbers
     rivals: Mapping[str, Mask]
 
     @property
@@ -69,7 +73,9 @@ def _walk(
         rivals = (
             {} if cohort.weight else {name: aborts(step)[done] for name, aborts in RIVALS.items()}
         )
-        yield StepOutcome(weight, cohort.releases[done], cohort.started[done], part, rivals)
+        yield StepOutcome(
+            weight, cohort.releases[done], cohort.started[done], part, step, done, rivals
+        )
         passed = np.flatnonzero(part.run.phase == SUCCESSFUL)
         on = cohort.of(done[passed]).after(weight, part.run.at[passed])
         yield from _walk(on, steps[1:], rng)

@@ -91,7 +91,7 @@ def error_cusum(step: Step, arguments: Arguments, at: float) -> Results:
     window = _seconds(arguments, "step-duration")
     then = at - _seconds(arguments, "canary-lag")
     ratio = largest_since(step, "canary", weights, then, window)
-    known = some(step.canary.at(then, MINUTE)[1]) & np.isfinite(ratio)
+    known = some(step.canary.at(then, MINUTE)[1]) & ~np.isneginf(ratio)
     alarm, alarmed = _stable_alarm(step, arguments, at, weights, "step-duration")
     minute = largest_minute(step, "stable", weights, at, window)
     alarm = np.where(alarmed, alarm, minute)
@@ -203,12 +203,12 @@ def minimum_traffic(step: Step, arguments: Arguments, at: float) -> Results:
 
     (canary, known), (stable, had) = requests("canary"), requests("stable")
     busy = had & (stable >= float(arguments["minimum-requests"]))
-    return results([(canary, known & ((canary > 0) | busy))])
+    return results([(canary, known & ((canary > 0) | (busy & (canary >= 0))))])
 
 
 def model_sanity(step: Step, arguments: Arguments, at: float) -> Results:
     """No output is invalid here: zero, above the minimum of predictions."""
-    counters, known = step.total("canary", at, SCRAPE_SECONDS)
+    counters, known = step.total("canary", at, MINUTE)
     answered = counters[REQUESTS] - counters[ERRORS]
     enough = answered >= float(arguments["minimum-predictions"])
     return results([(np.zeros_like(answered), known & enough)])
@@ -240,3 +240,10 @@ QUERIES: Mapping[str, Query] = {
     "execution-provider": nothing_wrong,
     "version-attestation": nothing_wrong,
 }
+
+#: Templates whose figures are counters of requests; the others' are drawn when they look.
+COUNTED = tuple(
+    name
+    for name in QUERIES
+    if name.startswith(("error", "latency")) or name in ("minimum-traffic", "model-sanity")
+)
