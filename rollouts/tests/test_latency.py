@@ -10,7 +10,7 @@ from canary_gate import Phase
 from canary_gate.run import judge
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from rollouts.cases import analysis, read_document
 
@@ -92,8 +92,23 @@ def test_the_height_of_z_is_one_in_ten_thousand(name: str) -> None:
 def test_a_comparison_aborts_hardly_any_release_that_is_as_good_as_stable(
     canary: int, stable: int, share: float
 ) -> None:
-    """One in ten thousand by the normal law; where three errors are expected, seven."""
+    """One in ten thousand by the normal law; where three errors are expected, nine."""
     assert failures((canary, share), (stable, share)) <= 0.002
+
+
+@pytest.mark.parametrize(("z", "expected"), [(3.719, 0.0009), (3.09, 0.004)])
+def test_a_comparison_of_three_errors_fails_as_many_good_releases_as_its_readme_says(
+    z: float, expected: float
+) -> None:
+    """The binomial law of both sides, summed over all pairs of counts that matter."""
+    errors, others = np.arange(40)[:, None], np.arange(80)[None, :]
+    weight = binom.pmf(errors, 6_000, 0.0005) * binom.pmf(others, 54_000, 0.0005)
+    pooled = (errors + others) / 60_000
+    deviation = np.sqrt(pooled * (1 - pooled) * (1 / 6_000 + 1 / 54_000))
+    worse = errors / 6_000 - others / 54_000 > z * deviation
+    failed = worse & (errors / 6_000 > 1.5 * others / 54_000)
+    assert weight.sum() == pytest.approx(1)
+    assert weight[failed].sum() == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.stats import chi2
+from scipy.stats import binom, chi2
 
 from rollouts.cases import Case, analysis, faults, read_document
 
@@ -175,6 +175,23 @@ def test_the_same_rejections_hardly_ever_stop_a_release(rate: float) -> None:
     )
     assert found["fail"] <= 0.0001
     assert found["undecided"] <= 0.0005
+
+
+@pytest.mark.parametrize("rate", np.geomspace(0.0005, 0.3, 20))
+def test_the_same_rejections_fail_no_more_often_than_the_readme_says(rate: float) -> None:
+    """At most 4 fail and 26 are undecided, of 100,000: both binomial laws, summed exactly."""
+    canary, stable = np.arange(3_001), np.arange(27_001)
+    weights = binom.pmf(canary, 3_000, rate), binom.pmf(stable, 27_000, rate)
+    canary, stable = (n[w > 1e-13] for n, w in zip((canary, stable), weights, strict=True))
+    weight = np.outer(binom.pmf(canary, 3_000, rate), binom.pmf(stable, 27_000, rate))
+    counts = np.broadcast_arrays(
+        np.stack([canary, 3_000 - canary], -1)[:, None],
+        np.stack([stable, 27_000 - stable], -1)[None, :],
+    )
+    ratio = rejections(*counts)
+    assert weight.sum() == pytest.approx(1)
+    assert weight[ratio > 1.5].sum() <= 4e-5
+    assert weight[(ratio > 1.25) & (ratio <= 1.5)].sum() <= 26e-5
 
 
 #: Shares of pass, undecided and fail at 6,000 predictions; a shift moves logits, a scale
