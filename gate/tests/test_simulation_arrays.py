@@ -89,8 +89,6 @@ def test_what_has_no_form_over_arrays_is_refused_and_not_guessed(text: str) -> N
 class Script:
     """A virtual clock and a provider whose answers give phases, one list for each metric."""
 
-    ANSWERS = {Phase.SUCCESSFUL: 0.0, Phase.FAILED: 2.0, Phase.INCONCLUSIVE: 1.0}
-
     def __init__(self, looks: dict[str, list[Phase]]) -> None:
         self.now = 0.0
         self._looks = {query: iter(phases) for query, phases in looks.items()}
@@ -99,7 +97,7 @@ class Script:
         phase = next(self._looks[query])
         if phase is Phase.ERROR:
             raise ProviderError("away")
-        return self.ANSWERS[phase]
+        return {Phase.SUCCESSFUL: 0.0, Phase.FAILED: 2.0, Phase.INCONCLUSIVE: 1.0}[phase]
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
