@@ -1,13 +1,21 @@
 """The ladder over simulated releases: a reduced table, and the arithmetic behind it."""
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from canary_gate.simulation import GOOD, Onset, Outage, Rates, Scenario, simulate
-from canary_gate.simulation.campaign import campaign, judgements, key, passing_alone
+from canary_gate.simulation.campaign import (
+    campaign,
+    judgements,
+    key,
+    passing_alone,
+    sequential,
+)
 from canary_gate.simulation.cells import Cell
 from canary_gate.simulation.cohort import CANARY_PODS
 from canary_gate.simulation.default_ladder import ladder_steps
@@ -149,6 +157,21 @@ def test_other_gates_judge_the_same_releases() -> None:
         share = aborted[f"threshold a minute, failureLimit {limit}"]
         assert share == pytest.approx(stats.binom.sf(limit, 10, failing), abs=0.06)
     assert aborted["flagger"] < 0.2
+
+
+def test_the_sequential_test_is_as_quick_as_its_looks_let_walds_optimum_be() -> None:
+    lines = [chosen("good: aborted", 10.0), chosen("bad: never", 100.0)]
+    cells = campaign(ROLLOUTS, lines, releases=200, seed=4, processes=1)
+    found = sequential(ROLLOUTS, cells, lines)
+    assert [(one.rate, one.cell.canary_rps) for one in found] == [(0.0005, 10), (0.005, 100)]
+    for one in found:
+        assert one.limit is not None
+        assert one.optimum < one.cell.requests.mean <= one.limit
+
+
+def test_the_rest_of_the_package_does_without_numpy() -> None:
+    program = "import canary_gate, canary_gate.cli, sys; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

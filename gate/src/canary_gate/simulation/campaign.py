@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from canary_gate import Analysis, durations
 from canary_gate.simulation.cells import Cell, simulate
+from canary_gate.simulation.counters import SCRAPE_SECONDS
 from canary_gate.simulation.default_ladder import ladder_steps
 from canary_gate.simulation.expectations import EXPECTATIONS, Expectation, Judgement, judge
-from canary_gate.simulation.scenario import Onset, Rates, Scenario
+from canary_gate.simulation.rivals import wald_requests
+from canary_gate.simulation.scenario import GOOD, Onset, Rates, Scenario
 
 Key = tuple[str, float]
 Cells = Mapping[Key, tuple[Cell, ...]]
@@ -63,6 +67,49 @@ def judgements(cells: Cells, expectations: Iterable[Expectation] = EXPECTATIONS)
         for scenario in expectation.scenarios
         for limit in expectation.limits
     ]
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """Mean requests to the error SPRT's verdict beside Wald's optimum for its boundaries.
+
+    `limit` is 1.25 times the optimum and what arrives between two looks and two scrapes;
+    None where the true rate lies between the two that the test decides between.
+    """
+
+    cell: Cell
+    rate: float
+    optimum: float
+    limit: float | None
+
+
+def sequential(
+    rollouts: Path, cells: Cells, expectations: Iterable[Expectation] = EXPECTATIONS
+) -> list[Sequential]:
+    """The error SPRT in every cell of independent errors that have one rate from the start."""
+    found = []
+    for scenario in (s for e in expectations for s in e.scenarios):
+        plain = replace(scenario, name="", canary=GOOD, stable=GOOD)
+        only_errors = replace(scenario.canary, errors=GOOD.errors) == GOOD
+        if plain != Scenario("", scenario.canary_rps) or not only_errors:
+            continue
+        analysis = ladder_steps(rollouts, scenario.arguments)[0][1]
+        (cell,) = (c for c in cells[key(scenario)] if c.template == "error-sprt")
+        found.append(_beside_wald(cell, scenario.canary.errors, analysis))
+    return found
+
+
+def _beside_wald(cell: Cell, rate: float, analysis: Analysis) -> Sequential:
+    given = analysis.arguments
+    p0, p1 = float(given["error-p0"]), float(given["error-p1"])
+    effect = float(given["design-effect"])
+    bounds = [effect * float(given[f"error-{side}-at"]) for side in ("accept", "reject")]
+    optimum = wald_requests(rate, p0, p1, *bounds)
+    wait = durations.seconds(given["interval"]) + SCRAPE_SECONDS
+    between = p0 < rate < p1
+    return Sequential(
+        cell, rate, optimum, None if between else 1.25 * optimum + cell.canary_rps * wait
+    )
 
 
 _Task = tuple[Path, Scenario, tuple[int, ...], int, int]
