@@ -177,6 +177,18 @@ def test_the_worst_metric_decides(play: Play, build: Build) -> None:
         assert play(two(build, {}, {}), scripts=scripts)[0].phase == phase
 
 
+def test_of_two_that_fail_at_once_the_first_is_named(play: Play, build: Build) -> None:
+    result, _ = play(two(build, {}, {}), scripts={"a": [BAD], "b": [BAD]})
+    assert result.message.startswith('Metric "first" assessed Failed')
+
+
+def test_an_error_ends_the_row_of_successes(play: Play, build: Build) -> None:
+    metric = {"interval": "1m", "count": 3, "consecutiveSuccessLimit": 2}
+    result, replay = play(build(metric), GOOD, GONE, GOOD, GOOD)
+    assert result.phase is Phase.SUCCESSFUL
+    assert len(replay.looks) == 4
+
+
 def test_a_dry_run_decides_nothing(play: Play, build: Build) -> None:
     dry = [{"metricName": "fir.*"}]
     result, replay = play(
