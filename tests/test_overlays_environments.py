@@ -56,7 +56,6 @@ TLS = [
 ]
 LADDER = [
     "AnalysisTemplate/*",
-    "NetworkPolicy/inference-probe-* *",
     "Rollout/inference /spec/strategy/canary/analysis/*",
     "Rollout/inference /spec/strategy/canary/steps/*",
 ]
@@ -202,20 +201,33 @@ def quantity(text: str | int) -> float:
     return float(text)
 
 
+def asking(environment: str) -> list[Manifest]:
+    """The containers of the jobs that an environment's analyses start."""
+    pods = [
+        metric["provider"]["job"]["spec"]["template"]["spec"]
+        for manifest in manifests(environment)
+        if manifest["kind"] == "AnalysisTemplate"
+        for metric in manifest["spec"]["metrics"]
+        if "job" in metric["provider"]
+    ]
+    assert pods
+    return [each for pod in pods for each in (*pod["initContainers"], *pod["containers"])]
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_canary_at_full_weight_beside_a_full_stable_fits_the_quota(environment: str) -> None:
     highest = only(environment, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
     pods = highest + ceil(highest * 100 / 100)
     rollout = only(environment, "Rollout")["spec"]["template"]["spec"]["containers"]
     job = only(environment, "CronJob", "config-retention")["spec"]["jobTemplate"]["spec"]
-    retention = job["template"]["spec"]["containers"]
+    beside = [*job["template"]["spec"]["containers"], *asking(environment)]
 
     for key, available in only(environment, "ResourceQuota", "namespace")["spec"]["hard"].items():
         section, _, resource = key.partition(".")
         if section in {"requests", "limits"}:
             needed = pods * sum(
                 quantity(each["resources"][section].get(resource, 0)) for each in rollout
-            ) + sum(quantity(each["resources"][section].get(resource, 0)) for each in retention)
+            ) + sum(quantity(each["resources"][section].get(resource, 0)) for each in beside)
             assert needed <= quantity(available), key
 
 
@@ -238,6 +250,7 @@ def test_every_container_is_within_the_limit_range(environment: str) -> None:
         *pod["initContainers"],
         *pod["containers"],
         *job["template"]["spec"]["containers"],
+        *asking(environment),
     ]
 
     for container in containers:

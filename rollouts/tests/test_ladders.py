@@ -171,6 +171,16 @@ def test_the_default_asks_before_there_is_traffic_and_at_ten_and_fifty_percent(
     ]
 
 
+def test_direct_asks_pods_for_all_users_before_it_moves_them(rendered: Rendered) -> None:
+    rollout = rollout_of(rendered("direct"))
+    assert outline(rollout) == [
+        ("setCanaryScale", {"weight": 100}),
+        ("analysis", {"golden-set"}),
+        ("setWeight", 100),
+    ]
+    assert "analysis" not in rollout["spec"]["strategy"]["canary"]
+
+
 def test_four_steps_ask_the_same_in_half_the_time(rendered: Rendered) -> None:
     rollout = rollout_of(rendered("canary-10-25-50-100"))
     assert outline(rollout) == [

@@ -40,7 +40,7 @@ def analyses(environment: str) -> list[Analysis]:
 @pytest.mark.parametrize(
     ("environment", "shares"),
     [
-        ("dev", []),
+        ("dev", ["0 %"]),
         ("staging", ["0 %", "0 %", "10 %", "50 %", "background"]),
         ("production", ["0 %", "10 %", "50 %", "background"]),
     ],
