@@ -15,7 +15,7 @@ from canary_gate.simulation.scenario import Scenario
 from canary_gate.simulation.step import Step
 
 #: Scrapes of a step until most analyses have ended, and until every one has.
-SCRAPES_USUAL, SCRAPES_ALL = 42, 126
+SCRAPES_USUAL, SCRAPES_ALL = 42, 140
 
 
 @dataclass(frozen=True)
