@@ -143,7 +143,7 @@ def test_a_template_that_a_step_names_twice_counts_once(build: Build) -> None:
 
 
 JOB = {
-    "metadata": {"labels": {"app": "{{args.hash}}"}},
+    "metadata": {"labels": {"app": "{{args.hash}}", "of-{{args.hash}}": "yes"}},
     "spec": {"backoffLimit": 0, "template": {"spec": {"args": ["--hash={{ args.hash }}", 1]}}},
 }
 
@@ -153,7 +153,7 @@ def test_arguments_are_substituted_everywhere_in_a_job(build: Build) -> None:
     (found,) = analysis(document, hash="abc").metrics
     assert found.query == ""
     assert found.job == {
-        "metadata": {"labels": {"app": "abc"}},
+        "metadata": {"labels": {"app": "abc", "of-abc": "yes"}},
         "spec": {"backoffLimit": 0, "template": {"spec": {"args": ["--hash=abc", 1]}}},
     }
 
