@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from canary_gate import Phase
 from canary_gate.run import judge
+from canary_gate.simulation.expectations import BURSTS
 from scipy.stats import norm
 
 from rollouts.cases import ROOT, TEMPLATES, analysis, read_document
@@ -66,6 +67,11 @@ def test_the_table_of_shared_arguments_has_all_of_them_with_their_defaults() -> 
         shown |= zip(keys, values.split(", ") * (len(keys) if values == "none" else 1), strict=True)
     shown = {key: None if value == "none" else value for key, value in shown.items()}
     assert {key: shown.get(key, "missing") for key in SHARED} == SHARED
+
+
+def test_the_arguments_for_bursts_are_those_that_are_simulated() -> None:
+    (bullet,) = re.findall(r"^- Errors in bursts.*?\.$", PAGE, re.MULTILINE | re.DOTALL)
+    assert dict(re.findall(r"`([a-z-]+)` ([\d.]+\d|\d)", bullet)) == BURSTS
 
 
 @pytest.mark.parametrize("name", NAMES)
