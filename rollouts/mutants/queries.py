@@ -56,6 +56,8 @@ _OPERATORS = {
     "!=": ("==",),
 }
 _WINDOW = re.compile(r"\[([^\]:]+)(:[^\]]*)?\]")
+#: Before what only has to be there: which function finds a sample there makes no difference.
+_EXISTS = re.compile(r"and on\([^)]*\)\s*(sum\(\s*)?$")
 _OFFSET = re.compile(r"\s*\boffset\s+(\{\{args\.[\w-]+\}\}|\w+)")
 
 
@@ -136,7 +138,8 @@ def _exchange(document: dict[str, Any], kind: str, table: dict[str, tuple[str, .
     for token in tokens(text):
         if token.kind == kind and token.text in table and not _in_selector(text, token):
             number += 1
-            for new in table[token.text]:
+            exists = kind == "word" and _EXISTS.search(text[: token.start])
+            for new in () if exists else table[token.text]:
                 changed = text[: token.start] + new + text[token.end :]
                 yield f"{number} {token.text} as {new}", with_query(document, changed)
 
