@@ -136,3 +136,18 @@ def test_what_this_machine_cannot_run_is_an_error_of_the_provider(
     with pytest.raises(ProviderError, match=reason):
         jobs.start("load", wanted)
     assert jobs.jobs == []
+
+
+def test_a_pod_that_could_not_tell_begins_again_as_the_policy_of_its_failures_says(
+    jobs: LocalJobs, tmp_path: Path
+) -> None:
+    again = {"containerName": "then", "operator": "In", "values": [3]}
+    policy = {"rules": [{"action": "Ignore", "onExitCodes": again}]}
+    tries = tmp_path / "tries"
+    code = f"import sys; f = open({str(tries)!r}, 'a'); f.write('x'); sys.exit(3 * (f.tell() < 2))"
+    job = jobs.start("load", manifest("print('fetched')", code, podFailurePolicy=policy))
+    assert ended(job)[0] is Phase.SUCCESSFUL
+    assert tries.read_text() == "xx"
+
+    other = jobs.start("load", manifest("import sys; sys.exit(3)", code, podFailurePolicy=policy))
+    assert ended(other)[0] is Phase.FAILED, "another container's status is not meant"

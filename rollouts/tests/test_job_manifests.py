@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 from gitops_policy import lint
+from inference_server.probe.outcome import UNDECIDED
 from model_pipeline import golden, onnx_model
 
 from rollouts.tests.job_overlay import FETCHING, JOBS, of_kind
@@ -79,6 +80,9 @@ def test_one_failure_is_enough_and_no_job_runs_for_ever(
     assert (metric["count"], metric["failureLimit"], metric["inconclusiveLimit"]) == (1, 0, 0)
     job = metric["provider"]["job"]["spec"]
     assert (job["backoffLimit"], job["template"]["spec"]["restartPolicy"]) == (0, "Never")
+    ignored = [rule for rule in job["podFailurePolicy"]["rules"] if rule["action"] == "Ignore"]
+    codes = [rule["onExitCodes"] for rule in ignored if "onExitCodes" in rule]
+    assert codes == [{"containerName": "probe", "operator": "In", "values": [UNDECIDED]}]
     fetching = 300 if name in FETCHING else 0
     assert fetching + 60 < job["activeDeadlineSeconds"] <= 1200
     assert job["ttlSecondsAfterFinished"] >= 3600
