@@ -56,11 +56,14 @@ TLS = [
 ]
 LADDER = [
     "AnalysisTemplate/*",
+    "NetworkPolicy/inference-probe-egress-gateway *",
     "Rollout/inference /spec/strategy/canary/analysis/*",
     "Rollout/inference /spec/strategy/canary/steps/*",
 ]
 LOAD = [
     "AnalysisTemplate/load *",
+    "BackendTrafficPolicy/inference /spec/rateLimit/local/rules/*",
+    "NetworkPolicy/inference-probe-egress-gateway *",
     "Rollout/inference /spec/strategy/canary/analysis/startingStep",
     "Rollout/inference /spec/strategy/canary/steps/*",
 ]

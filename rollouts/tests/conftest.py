@@ -6,7 +6,15 @@ from hypothesis import settings
 from model_pipeline import dataset, golden, onnx_model, training
 
 from rollouts.tests.job_overlay import render_jobs
-from rollouts.tests.rendering import CLIMBS, Document, Overlay, Rendered, copy_with_ladder, render
+from rollouts.tests.rendering import (
+    CLIMBS,
+    ENVIRONMENTS,
+    Document,
+    Overlay,
+    Rendered,
+    copy_with_ladder,
+    render,
+)
 
 # The machine's cores are shared: a slow example is no finding.
 settings.register_profile("no-deadline", deadline=None)
@@ -15,8 +23,14 @@ settings.load_profile("no-deadline")
 
 @pytest.fixture(scope="session")
 def overlay(tmp_path_factory: pytest.TempPathFactory) -> Overlay:
-    """The folder of production's overlay, with the ladder of this name."""
-    return cache(lambda name: copy_with_ladder(tmp_path_factory.mktemp(name), *CLIMBS[name]))
+    """The folder of an overlay with the ladder of this name."""
+
+    def copy(name: str) -> Path:
+        environment = ENVIRONMENTS.get(name, "production")
+        tree = tmp_path_factory.mktemp(name)
+        return copy_with_ladder(tree, *CLIMBS[name], environment=environment)
+
+    return cache(copy)
 
 
 @pytest.fixture(scope="session")

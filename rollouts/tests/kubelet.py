@@ -63,7 +63,10 @@ class Kubelet:
         folder: Path = self.folder / metric / volume["name"]
         folder.mkdir(parents=True)
         if "secret" in volume:
-            content = self.secrets[volume["secret"]["secretName"]]
+            name = volume["secret"]["secretName"]
+            if volume["secret"].get("optional") and name not in self.secrets:
+                return folder
+            content = self.secrets[name]
             for item in volume["secret"]["items"]:
                 (folder / item["path"]).write_text(content[item["key"]])
         else:

@@ -19,7 +19,9 @@ Rendered = Callable[[str], list[Document]]
 
 DEFAULT = "canary-10-50-100"
 #: Taken behind the default ladder, not instead of it.
-ADDITIONS = ("load-at-weight-0", "shadow")
+ADDITIONS = ("load-at-weight-0", "load-during-analysis", "shadow")
+#: Where an addition needs a setting that production has no use for; elsewhere it is production.
+ENVIRONMENTS = {"load-during-analysis": "staging"}
 #: Every ladder, by its name, as an overlay takes it.
 CLIMBS: dict[str, tuple[str, ...]] = {
     folder.name: (DEFAULT, folder.name) if folder.name in ADDITIONS else (folder.name,)

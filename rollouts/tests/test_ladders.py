@@ -1,5 +1,6 @@
 """Each ladder renders, keeps the policies, and asks what it says, where it says."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -207,7 +208,8 @@ def test_every_canary_is_asked_before_a_user_meets_it(rendered: Rendered, ladder
     assert set(asked[0].templates) >= BEFORE_TRAFFIC
     with_users = [each for each in asked if each.where not in ("0 %", "background")]
     assert with_users
-    assert all(set(each.templates) == QUESTIONS for each in with_users)
+    more = {"load"} if ladder == "load-during-analysis" else set()
+    assert all(set(each.templates) == QUESTIONS | more for each in with_users)
 
 
 @every_canary
@@ -269,3 +271,57 @@ def test_the_load_is_carried_before_the_first_user(rendered: Rendered) -> None:
         ("setWeight", 10),
     ]
     assert steps[3:] == outline(rollout_of(rendered(DEFAULT)))[2:]
+
+
+def test_a_load_asks_the_route_for_as_long_as_each_step_lasts(rendered: Rendered) -> None:
+    documents = rendered("load-during-analysis")
+    with_users = [each for each in analyses_of(rollout_of(documents)) if "%" in each.where][2:]
+    assert [each.where for each in with_users] == ["10 %", "50 %"]
+    (gateway,) = (each for each in documents if each["kind"] == "Gateway")
+    hosts = {each["hostname"] for each in gateway["spec"]["listeners"]}
+    namespace = gateway["metadata"]["namespace"]
+    service = f"envoy-{namespace}-inference-{hashed(f'{namespace}/inference')}"
+    for asked in with_users:
+        given = analysis(asked, documents).arguments
+        assert given["load-url"] == f"https://{service}.envoy-gateway-system.svc"
+        assert {given["load-host"]} == hosts
+        assert given["load-versions"] == "any"
+        assert given["load-rate"] == "100"
+        seconds = durations.seconds(given["step-duration"])
+        assert float(given["load-seconds"]) == seconds
+        share = float(asked.where.removesuffix(" %")) / 100
+        sent = float(given["load-rate"]) * seconds
+        assert sent * share >= 1.5 * float(given["minimum-requests"])
+
+
+def hashed(name: str) -> str:
+    """What Envoy Gateway appends to the name of a Gateway's Service (`GetHashedName`)."""
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def test_the_key_of_the_load_may_send_it_and_no_other_may(rendered: Rendered) -> None:
+    documents = rendered("load-during-analysis")
+    (policy,) = (each for each in documents if each["kind"] == "BackendTrafficPolicy")
+    everybody, total, own = policy["spec"]["rateLimit"]["local"]["rules"]
+    client = {"name": "X-Client-Id", "type": "Exact", "value": "analysis"}
+    assert own["clientSelectors"] == [{"headers": [client]}]
+    (selector,) = everybody["clientSelectors"]
+    assert client | {"invert": True} in selector["headers"]
+    rates = {each.name: each.value for each in load_templates(documents)["load"].arguments}
+    rate = float(rates["load-rate"])
+    assert own["limit"]["unit"] == total["limit"]["unit"] == "Second"
+    assert rate < own["limit"]["requests"] < total["limit"]["requests"]
+
+
+def test_the_load_may_talk_to_the_gateway_of_its_own_environment(rendered: Rendered) -> None:
+    policies = {
+        each["metadata"]["name"]: each
+        for each in rendered("load-during-analysis")
+        if each["kind"] == "NetworkPolicy"
+    }
+    spec = policies["inference-probe-egress-gateway"]["spec"]
+    (way_out,) = spec["egress"]
+    (gateway,) = policies["inference-ingress-gateway"]["spec"]["ingress"]
+    assert spec["podSelector"] == policies["inference-probe-egress"]["spec"]["podSelector"]
+    assert way_out["to"] == gateway["from"]
+    assert way_out["ports"] == [{"port": 443 + 10000, "protocol": "TCP"}]

@@ -58,7 +58,7 @@ def test_only_staging_puts_a_load_on_the_canary() -> None:
         for asked in analyses_of(rollout_of(rendered(environment)))
         if "load" in asked.templates
     ]
-    assert asking == ["staging"]
+    assert asking == ["staging"] * 3
 
 
 @every_gated
@@ -84,5 +84,5 @@ def test_every_question_of_a_step_comes_to_an_end(environment: str) -> None:
 @every_gated
 def test_a_step_with_users_lasts_ten_minutes(environment: str) -> None:
     for analysis in analyses(environment)[-2:]:
-        at_the_end = [metric for metric in analysis.metrics if metric.count == 1]
+        at_the_end = [each for each in analysis.metrics if each.count == 1 and each.job is None]
         assert {metric.initial_delay for metric in at_the_end} == {600.0}

@@ -128,6 +128,12 @@ class Later:
         return (*early, Answer(200, {}), Answer(200, {}))[len(self.asked) - 1]
 
 
+def test_any_version_is_one_that_is_ready_by_the_name_alone() -> None:
+    address = Later()
+    asyncio.run(wait_until_served(address, "m", None, 20))  # type: ignore[arg-type]
+    assert address.asked == ["/v2/models/m/ready"] * 3 + ["/v2/models/m"]
+
+
 def wait(address: Later, seconds: float) -> None:
     asyncio.run(wait_until_served(address, "m", 7, seconds))  # type: ignore[arg-type]
 

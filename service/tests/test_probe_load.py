@@ -71,7 +71,8 @@ def test_a_server_that_carries_the_rate_passes(serving: Server, good: Path) -> N
     status, lines = probe(serving, good)
     assert status == 0, lines
     assert lines[1].startswith("sent 40 of 40 requests, 50 % within 0.")
-    assert lines[2].startswith("pass: of 40 requests 0 errors, ")
+    assert lines[2] == "40 x version 1"
+    assert lines[3].startswith("pass: of 40 requests 0 errors, ")
 
 
 @pytest.fixture(scope="module")
@@ -93,21 +94,39 @@ def serving_bad(bad: Path, start_anywhere: Start) -> Server:
 
 
 @pytest.mark.parametrize(
-    ("name", "problem", "reason"),
+    ("name", "found", "reason"),
     [
-        ("lookup", "10 x HTTP 500: the model failed on this input", "10 errors"),
-        ("flowers", "40 x answered by version '2', expected '1'", "40 errors"),
+        (
+            "lookup",
+            ["30 x version 1", "10 x HTTP 500: the model failed on this input"],
+            "10 errors",
+        ),
+        ("flowers", ["40 x answered by version '2', expected '1'"], "40 errors"),
     ],
 )
 def test_errors_fail_and_are_counted_by_kind(
-    bad: Path, serving_bad: Server, name: str, problem: str, reason: str
+    bad: Path, serving_bad: Server, name: str, found: list[str], reason: str
 ) -> None:
     status, lines = probe(serving_bad, bad, name=name)
     assert status == 1
     assert lines[2:] == [
-        problem,
+        *found,
         f"fail: of 40 requests {reason}, up to 1 agree with 0.10%",
     ]
+
+
+def test_on_a_route_any_version_answers_right_and_each_is_counted(
+    bad: Path, serving_bad: Server
+) -> None:
+    status, lines = probe(serving_bad, bad, "--versions=any")
+    assert status == 0, lines
+    assert lines[2] == "40 x version 2"
+
+
+def test_an_error_is_one_whichever_version_it_is_of(bad: Path, serving_bad: Server) -> None:
+    status, lines = probe(serving_bad, bad, "--versions=any", name="lookup")
+    assert status == 1
+    assert lines[3] == "10 x HTTP 500: the model failed on this input"
 
 
 def test_a_server_that_is_slower_than_the_rate_fails(

@@ -27,6 +27,7 @@ from release_play.jobs import LocalJobs
 from release_play.outcome import MeasurementOutcome, MetricOutcome, StepOutcome
 from release_play.pace import Pace
 from release_play.pods import Document, Pod
+from release_play.route import Route
 from release_play.stage import Stage
 from release_play.view import View
 
@@ -63,6 +64,7 @@ class Gate:
         self._jobs = LocalJobs(
             stage.group, stage.folder, stage.node, namespace, documents, canary.pod_template_hash
         )
+        self._route = Route(lambda: stage.traffic.split)
         self._prometheus = PrometheusProvider(stage.prometheus.address, timeout=5.0)
 
     def close(self) -> list[MetricOutcome]:
@@ -70,6 +72,7 @@ class Gate:
         if self._beside:
             self._beside.terminate()
         self._prometheus.close()
+        self._route.close()
         return metric_outcomes(self._beside.result()) if self._beside else []
 
     def reach(self, step: int, weight: int) -> None:
@@ -85,9 +88,17 @@ class Gate:
             canary_hash=self._canary.pod_template_hash,
             stable_hash=self._stage.stable.pod_template_hash,
         )
-        service = {"canary-service": self._canary.base_url.removeprefix("http://")}
-        arguments = {**given, **self._pace.arguments(weight), **service}
+        arguments = {**given, **self._pace.arguments(weight), **self._addresses(weight)}
         return step_analysis(step, self._templates, arguments)
+
+    def _addresses(self, weight: int) -> dict[str, str]:
+        """Where its jobs ask: the canary, and from the first weight on the route to both sides."""
+        canary = self._canary.base_url
+        return {
+            "canary-service": canary.removeprefix("http://"),
+            "load-url": self._route.address if weight else canary,
+            "load-host": "",
+        }
 
     def ask(self, analysis: Analysis, weight: int) -> tuple[StepOutcome, Judgement]:
         """Measure until the Rollout does something, or the stage breaks."""

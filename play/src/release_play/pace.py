@@ -32,8 +32,6 @@ class Pace:
         """The arguments of an analysis at `weight` percent; templates take those they declare."""
         seconds = self.step_seconds(weight)
         looks = seconds - self.first_look
-        # At weight 0 the only requests are those of the load job.
-        requests = self.minimum_requests if weight else self.load_rate * self.load_seconds * 3 // 4
         return {
             "step-duration": f"{seconds}s",
             "cold-start": f"{self.cold_start}s",
@@ -46,8 +44,10 @@ class Pace:
             "in-flight-window": "3s",
             "scrape-interval": "1s",
             "canary-lag": "1s",
-            "minimum-requests": str(requests),
+            "minimum-requests": str(self.minimum_requests),
             "minimum-predictions": str(self.minimum_requests // 2),
             "load-rate": str(self.load_rate),
             "load-seconds": str(self.load_seconds),
+            "load-minimum-requests": str(self.load_rate * self.load_seconds * 3 // 4),
+            "load-minimum-share": "0.75",
         }

@@ -101,6 +101,8 @@ def _make_volume(volume: Document, folder: Path, node: Node) -> None:
     if "secret" in volume:
         name = volume["secret"]["secretName"]
         if name not in node.secrets:
+            if volume["secret"].get("optional"):
+                return
             raise PodError(f"Secret {name} is not one that the play makes")
         secret = node.secrets[name]
         files = {item["path"]: item["key"] for item in volume["secret"].get("items", [])}

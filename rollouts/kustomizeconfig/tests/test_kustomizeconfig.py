@@ -105,6 +105,10 @@ spec:
     - from:
         - podSelector:
             matchLabels: {gateway.envoyproxy.io/owning-gateway-namespace: old}
+  egress:
+    - to:
+        - podSelector:
+            matchLabels: {gateway.envoyproxy.io/owning-gateway-namespace: old}
 """
 
 # Every transformer that reads field specs. The suffix stands for any change of a name:

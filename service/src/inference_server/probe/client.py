@@ -4,12 +4,13 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import orjson
 
-from inference_server.probe.outcome import FAIL, UNDECIDED, ProbeError
+from inference_server.probe.outcome import FAIL, MISUSE, UNDECIDED, ProbeError
 
 MAX_ANSWER_BYTES = 16 * 2**20
 ANSWER_SECONDS = 10.0
@@ -35,9 +36,9 @@ class Answer:
             return f"HTTP {self.status}" + (f": {str(said)[:200]}" if said else "")
         return None if isinstance(self.content, dict) else "the answer is no JSON object"
 
-    def problem_as(self, version: int) -> str | None:
-        """The same for an inference that this model version has to answer."""
-        if self.problem is not None:
+    def problem_as(self, version: int | None) -> str | None:
+        """The same for an inference that this model version has to answer; None: any version."""
+        if self.problem is not None or version is None:
             return self.problem
         answered, expected = self.content.get("model_version"), str(version)
         if answered != expected:
@@ -48,10 +49,23 @@ class Answer:
 class Address:
     """Where to ask; one connection at a time. Use it as a context."""
 
-    def __init__(self, url: str, api_key: str | None, *, keep: bool = False) -> None:
-        """`keep` reuses the connection; else each request meets any pod behind a Service."""
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        *,
+        keep: bool = False,
+        host: str | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
+        """`keep` reuses the connection; else each request meets any pod behind a Service.
+
+        `host` is asked for, and has to be certified, where the URL names only the way to it;
+        `ca_file` replaces the certificates that are trusted. Raises ProbeError where it is none.
+        """
         self.url = url
-        headers = {"Content-Type": "application/json"}
+        self._extensions = {"sni_hostname": host} if host else {}
+        headers = {"Content-Type": "application/json"} | ({"Host": host} if host else {})
         if api_key is not None:
             headers["X-API-Key"] = api_key
         # Shorter than the server's own keep-alive: it must not close a connection in use.
@@ -62,7 +76,7 @@ class Address:
             headers=headers,
             limits=limits,
             timeout=ANSWER_SECONDS,
-            verify=_tls(url),
+            verify=_tls(url, ca_file),
             trust_env=False,
         )
 
@@ -91,7 +105,9 @@ class Address:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._client.stream(method, self.url + path, content=body) as response,
+                self._client.stream(
+                    method, self.url + path, content=body, extensions=self._extensions
+                ) as response,
             ):
                 return Answer(response.status_code, _json(await _read(response)))
         except TimeoutError:
@@ -116,9 +132,17 @@ def _json(content: bytes) -> Any:
         return None
 
 
-def _tls(url: str) -> ssl.SSLContext | bool:
+def _tls(url: str, ca_file: Path | None) -> ssl.SSLContext | bool:
     """Without TLS no certificates are read: that takes longer than a probe's requests."""
-    return ssl.create_default_context() if url.startswith("https:") else False
+    if not url.startswith("https:"):
+        return False
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ProbeError(MISUSE, f"{ca_file}: no certificates ({type(error).__name__})") from None
+    # What is in the file is trusted itself, be it the server's own: no root has to follow.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def named_tensors(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -131,20 +155,23 @@ def named_tensors(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-async def wait_until_served(address: Address, name: str, version: int, seconds: float) -> None:
-    """Until a model version is ready behind the address; raises ProbeError.
+async def wait_until_served(
+    address: Address, name: str, version: int | None, seconds: float
+) -> None:
+    """Until a model version, or any for None, is ready behind the address; raises ProbeError.
 
     A Service and its policies need a moment to follow a new pod, so it is asked for `seconds`:
     then what was answered is a failure, and silence or a refused key leaves it undecided.
     """
-    model = f"/v2/models/{name}/versions/{version}"
+    model = f"/v2/models/{name}" + ("" if version is None else f"/versions/{version}")
+    wanted = name if version is None else f"{name} version {version}"
     answer = await _until_ready(address, f"{model}/ready", seconds)
     if answer.problem is None:
         answer = await address.get(model)  # readiness asks for no key, everything else does
     if answer.problem is not None:
         raise ProbeError(
             UNDECIDED if answer.status in _SAYS_NOTHING else FAIL,
-            f"{address.url} does not serve {name} version {version}: {answer.problem}",
+            f"{address.url} does not serve {wanted}: {answer.problem}",
         )
 
 

@@ -41,7 +41,9 @@ async def _load(given: argparse.Namespace) -> Report:
         raise ProbeError(
             MISUSE, f"--rate x --seconds is {asked:g}, not 1 to {options.MAX_REQUESTS}"
         )
-    plan = load.Plan(given.rate, given.seconds, given.connections)
+    plan = load.Plan(
+        given.rate, given.seconds, given.connections, any_version=given.versions == "any"
+    )
     limits = load.Limits(
         error=given.error_limit,
         slow_500ms=given.slow_500ms_limit,
@@ -70,7 +72,13 @@ _PROBES = {
 
 def _target(given: argparse.Namespace) -> Target:
     return Target(
-        given.url, given.name, given.version, _api_key(given.api_key_file), given.patience
+        url=given.url,
+        name=given.name,
+        version=given.version,
+        api_key=_api_key(given.api_key_file),
+        patience=given.patience,
+        host=given.host,
+        ca_file=given.ca_file,
     )
 
 

@@ -1,6 +1,7 @@
 """Does the service answer the golden inputs as the model did when it was made?"""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from inference_server.probe.client import Address, Answer, named_tensors, wait_until_served
@@ -12,18 +13,27 @@ NAMED_CASES = 10
 
 @dataclass(frozen=True)
 class Target:
-    """The model version that has to be behind an address within `patience` seconds."""
+    """The model version that has to be behind an address within `patience` seconds.
+
+    `host` and `ca_file` are those of `Address`.
+    """
 
     url: str
     name: str
     version: int
     api_key: str | None
     patience: float
+    host: str | None = None
+    ca_file: Path | None = None
+
+    def address(self, *, keep: bool = False) -> Address:
+        """Where to ask; raises ProbeError where `ca_file` holds no certificates."""
+        return Address(self.url, self.api_key, keep=keep, host=self.host, ca_file=self.ca_file)
 
 
 async def ask_golden_set(target: Target, golden: GoldenSet, tolerance: float) -> Report:
     """Ask every case by itself, each on a connection of its own; raises ProbeError."""
-    async with Address(target.url, target.api_key) as address:
+    async with target.address() as address:
         await wait_until_served(address, target.name, target.version, target.patience)
         answers = [await address.infer(target.name, request(case)) for case in golden.cases]
     if all(answer.status is None for answer in answers):

@@ -30,6 +30,8 @@ class Plan:
     rate: float
     seconds: float
     connections: int
+    any_version: bool = False
+    """Right is what any version answers: on a route that two of them share."""
 
     @property
     def requests(self) -> int:
@@ -57,6 +59,8 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
     late: int = 0
+    versions: Counter[str] = field(default_factory=Counter)
+    """Right answers by the model version that gave them."""
 
     @property
     def sent(self) -> int:
@@ -83,14 +87,15 @@ async def ask_load(target: Target, golden: GoldenSet, plan: Plan) -> Tally:
     bodies = [orjson.dumps(request(case)) for case in golden.cases]
     tally, queue = Tally(plan.requests), asyncio.Queue[tuple[float, bytes]]()
     path = f"/v2/models/{target.name}/infer"
+    version = None if plan.any_version else target.version
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(Address(target.url, target.api_key))
-        await wait_until_served(first, target.name, target.version, target.patience)
+        first = await stack.enter_async_context(target.address())
+        await wait_until_served(first, target.name, version, target.patience)
         # Who waits longest is served first, so the requests go round all connections and pods.
         workers = [
-            asyncio.create_task(_carry(address, path, queue, tally, target.version))
+            asyncio.create_task(_carry(address, path, queue, tally, version))
             for address in [
-                await stack.enter_async_context(Address(target.url, target.api_key, keep=True))
+                await stack.enter_async_context(target.address(keep=True))
                 for _ in range(plan.connections)
             ]
         ]
@@ -129,7 +134,7 @@ async def _carry(
     path: str,
     queue: asyncio.Queue[tuple[float, bytes]],
     tally: Tally,
-    version: int,
+    version: int | None,
 ) -> None:
     while True:
         due, body = await queue.get()
@@ -137,6 +142,8 @@ async def _carry(
         tally.seconds.append(time.perf_counter() - due)
         if problem := answer.problem_as(version):
             tally.problems[problem] += 1
+        else:
+            tally.versions[str(answer.content.get("model_version"))] += 1
         queue.task_done()
 
 
@@ -155,6 +162,7 @@ def judge(tally: Tally, limits: Limits) -> Report:
     details = (
         f"sent {tally.sent} of {tally.asked} requests, 50 % within {tally.quantile(0.5):.3f} s, "
         f"95 % {tally.quantile(0.95):.3f} s, 99 % {tally.quantile(0.99):.3f} s",
+        *(f"{times} x version {version}" for version, times in sorted(tally.versions.items())),
         *(f"{times} x {problem}" for problem, times in tally.problems.most_common(5)),
     )
     status, reason = _verdict(tally, limits)

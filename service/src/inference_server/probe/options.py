@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from inference_server.naming import NAME, VERSION
 
 MAX_REQUESTS = 1_000_000
 MAX_CONNECTIONS = 1000
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 _EPILOG = (
     "Exit status: 0 pass, 1 fail, 2 misuse, "
@@ -47,6 +49,10 @@ def _add(probes: Any, name: str, text: str) -> argparse.ArgumentParser:
     _add_known(parser, "version", "MODEL_VERSION", _version, "the version that has to answer")
     text = "file with the key that is sent as X-API-Key"
     _add_known(parser, "api-key-file", "API_KEY_FILE", Path, text, required=False)
+    text = "name that is asked for and certified, where the URL is only the way to it"
+    _add_known(parser, "host", "PROBE_HOST", _host, text, required=False)
+    text = "file with the certificates that are trusted by https instead of the system's"
+    _add_known(parser, "ca-file", "PROBE_CA_FILE", Path, text, required=False)
     parser.add_argument(
         "--patience", type=_number, default=30, help="seconds until it is served (default: 30)"
     )
@@ -67,6 +73,12 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
         ("--minimum-share", _share, "of the requests that has to be sent, and in time"),
     ):
         parser.add_argument(option, type=convert, required=True, help=text)
+    parser.add_argument(
+        "--versions",
+        choices=("release", "any"),
+        default="release",
+        help="whose answers are right: the version's, or any on a route that two share",
+    )
 
 
 def _add_shadow(parser: argparse.ArgumentParser) -> None:
@@ -111,6 +123,12 @@ def _url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise argparse.ArgumentTypeError(f"{text!r} is no http(s)://HOST[:PORT]")
     return text.rstrip("/")
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no host name")
+    return text
 
 
 def _name(text: str) -> str:

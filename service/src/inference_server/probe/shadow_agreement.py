@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inference_server.contract import ModelContract
-from inference_server.probe.client import Address, Answer, named_tensors, wait_until_served
+from inference_server.probe.client import Answer, named_tensors, wait_until_served
 from inference_server.probe.golden import Case, GoldenSet, Tensor
 from inference_server.probe.golden_set import NAMED_CASES, Target, request
 from inference_server.probe.outcome import FAIL, PASS, UNDECIDED, ProbeError, Report
@@ -31,8 +31,8 @@ async def ask_shadow_agreement(target: Target, golden: GoldenSet, shadow: Shadow
         raise ProbeError(FAIL, f"{target.name} names no class_output in its metadata")
     tally = Tally()
     async with (
-        Address(target.url, target.api_key) as canary,
-        Address(shadow.stable_url, target.api_key) as stable,
+        target.address() as canary,
+        replace(target, url=shadow.stable_url).address() as stable,
     ):
         await wait_until_served(canary, target.name, target.version, target.patience)
         for case in jittered(golden, shadow):

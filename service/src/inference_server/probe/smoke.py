@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from inference_server.probe.client import Address, wait_until_served
+from inference_server.probe.client import wait_until_served
 from inference_server.probe.golden_set import Target
 from inference_server.probe.outcome import FAIL, PASS, Report
 
@@ -15,7 +15,7 @@ _ZEROS: dict[str, Any] = {"BYTES": "", "BOOL": False, "FP16": 0.0, "FP32": 0.0, 
 
 async def ask_smoke(target: Target) -> Report:
     """Five questions, all of them asked; raises ProbeError."""
-    async with Address(target.url, target.api_key) as address:
+    async with target.address() as address:
         await wait_until_served(address, target.name, target.version, target.patience)
         metadata = await address.get(f"/v2/models/{target.name}")
         inputs = sample_inputs(metadata.content)
