@@ -47,6 +47,12 @@ def row(name: str) -> list[str]:
     return [cell.strip() for cell in found.split(" | ")]
 
 
+def defaults(cell: str) -> dict[str, str]:
+    """Arguments of a cell with what stands behind them; "" is an empty one."""
+    found = re.findall(r"`([a-z0-9-]+)` ([^\s,]+)", cell)
+    return {argument: value.strip('"') for argument, value in found}
+
+
 def referred(cell: str) -> str:
     """A cell with those of the rows that it refers to: as error-sprt."""
     return " ".join([cell, *(row(name)[-1] for name in re.findall(r"as ([a-z0-9-]+)", cell))])
@@ -54,10 +60,9 @@ def referred(cell: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_table_gives_each_template_its_arguments_and_their_defaults(name: str) -> None:
-    cell = row(name)[-1]
-    shown = {**dict(re.findall(r"`([a-z0-9-]+)` ([^\s,]+)", referred(cell)))}
+    shown = defaults(referred(row(name)[-1]))
     assert {key: shown.get(key) for key in own(name)} == own(name)
-    assert dict(re.findall(r"`([a-z0-9-]+)` ([^\s,]+)", cell)).keys() <= arguments(name).keys()
+    assert defaults(row(name)[-1]).keys() <= arguments(name).keys()
 
 
 def test_the_table_of_shared_arguments_has_all_of_them_with_their_defaults() -> None:
