@@ -22,7 +22,7 @@ SHARED = {
     "cold-start": "75s",
     "history": "1h",
     "design-effect": "1",
-    "stable-alarm-at": "3",
+    "stable-alarm-at": "2",
     "stable-z": "1",
 }
 _REPEATED = {"interval": "{{args.interval}}", "initialDelay": "{{args.first-look}}"}

@@ -1,6 +1,7 @@
 """Each ladder renders, keeps the policies, and asks what it says, where it says."""
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -170,6 +171,16 @@ def test_the_default_asks_before_there_is_traffic_and_at_ten_and_fifty_percent(
         ("setWeight", 50),
         ("analysis", QUESTIONS),
     ]
+
+
+def test_the_default_wants_more_evidence_of_a_change_where_both_versions_have_equal_traffic(
+    rendered: Rendered,
+) -> None:
+    _, at_ten, at_fifty, beside = analyses_of(rollout_of(rendered(DEFAULT)))
+    height = {"error-alarm-at": at_fifty.arguments.get("error-alarm-at", "")}
+    assert float(height["error-alarm-at"]) == pytest.approx(math.log(999_999), abs=5e-4)
+    assert at_fifty.arguments == at_ten.arguments | height
+    assert "error-alarm-at" not in at_ten.arguments | beside.arguments
 
 
 def test_direct_asks_pods_for_all_users_before_it_moves_them(rendered: Rendered) -> None:

@@ -33,8 +33,8 @@ def ladder_steps(
 ) -> list[tuple[int, Analysis]]:
     """Weight and analysis of each inline step that has traffic.
 
-    `rollouts` is the folder of ladders and templates; `arguments` replace the templates' own
-    defaults. Raises RefusedError as the controller refuses.
+    `rollouts` is the folder of ladders and templates; `arguments` replace the ladder's values and
+    the templates' own defaults. Raises RefusedError as the controller refuses.
     """
     steps, templates = _read(rollouts)
     weight, found = 0, []
@@ -43,7 +43,8 @@ def ladder_steps(
             weight = step.weight
         elif isinstance(step, AnalysisStep) and weight:
             chosen = [templates[name] for name in step.templates]
-            found.append((weight, Analysis(chosen, GIVEN | dict(arguments or {}))))
+            values = {each.name: each.value for each in step.arguments if each.name not in GIVEN}
+            found.append((weight, Analysis(chosen, GIVEN | values | dict(arguments or {}))))
     return found
 
 
