@@ -35,6 +35,7 @@ mutants: $(READY) ## Break every promise of the overlays and of the analyses onc
 
 .PHONY: gate-report
 gate-report: $(READY) ## Simulate releases by the ten thousand, and write how the gate judged them
+	@$(BIN)/python tools/install.py prometheus
 	@$(BIN)/canary-gate report
 
 .PHONY: fuzz

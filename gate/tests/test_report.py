@@ -31,6 +31,7 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: float) -> int
     monkeypatch.setattr(command, "EXPECTATIONS", few(bound))
     words = ["report", "--rollouts", str(ROOT / "rollouts"), "--page", str(tmp_path / "gate.md")]
     words += ["--output", str(tmp_path / "out"), "--releases", "20", "--alone", "20"]
+    words += ["--prometheus", str(ROOT / ".tools" / "bin" / "prometheus")]
     return main([*words, "--processes", "1"])
 
 

@@ -1,58 +1,22 @@
 """Simulated releases in a real Prometheus: every look has the value that was computed."""
 
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from canary_gate.simulation import GOOD, Onset, Outage, Rates, Scenario
 from canary_gate.simulation.agreement import compared
 from canary_gate.simulation.default_ladder import ladder_steps
+from canary_gate.simulation.server import ServerError, prometheus
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLLOUTS = ROOT / "rollouts"
-CONFIGURATION = "storage: {tsdb: {out_of_order_time_window: 4h}}"
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "prometheus.yml").write_text(CONFIGURATION)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                ROOT / ".tools" / "bin" / "prometheus",
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={address}",
-                "--web.enable-remote-write-receiver",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while not ready(address):
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            assert server.poll() is None, (folder / "log").read_text()
-            time.sleep(0.05)
-        yield f"http://{address}"
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def ready(address: str) -> bool:
-    try:
-        return httpx.get(f"http://{address}/-/ready", timeout=1).is_success
-    except httpx.HTTPError:
-        return False
+def address() -> Iterator[str]:
+    with prometheus(ROOT / ".tools" / "bin" / "prometheus") as address:
+        yield address
 
 
 @pytest.mark.parametrize(
@@ -72,10 +36,23 @@ def ready(address: str) -> bool:
     ids=lambda value: getattr(value, "name", value),
 )
 def test_prometheus_says_what_the_simulation_computes(
-    prometheus: str, scenario: Scenario, verdict: str | None
+    address: str, scenario: Scenario, verdict: str | None
 ) -> None:
     steps = ladder_steps(ROLLOUTS, scenario.arguments)
-    found = list(compared(prometheus, scenario, steps, releases=1, seed=5))
+    found = list(compared(address, scenario, steps, releases=1, seed=5))
     assert [difference for step in found for difference in step.differences] == []
     assert found[0].looks >= 3
     assert verdict in (None, found[-1].verdict)
+
+
+def test_a_server_that_cannot_start_is_told_apart_from_one_that_disagrees(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ServerError, match="No such file"),
+        prometheus(tmp_path / "prometheus"),
+    ):
+        raise AssertionError
+    with (
+        pytest.raises(ServerError, match="did not start"),
+        prometheus(Path("/bin/false")),
+    ):
+        raise AssertionError

@@ -54,6 +54,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
     add("--rollouts", type=Path, default=Path("rollouts"), metavar="FOLDER")
     add("--page", type=Path, default=Path("docs/gate.md"), metavar="FILE")
     add("--output", type=Path, default=Path("build/gate"), metavar="FOLDER")
+    add("--prometheus", type=Path, default=Path(".tools/bin/prometheus"), metavar="FILE")
     add("--releases", type=int, default=10_000, metavar="N", help="of each kind")
     add("--alone", type=int, default=100_000, metavar="N", help="bad ones at a single step")
     add("--seed", type=int, default=1, metavar="N")
@@ -63,11 +64,15 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 def _report(options: argparse.Namespace) -> int:
     try:
         from canary_gate.report import command
+        from canary_gate.simulation.server import ServerError
     except ModuleNotFoundError as error:
         raise _InputError(f"no {error.name}: install canary-gate[report]") from None
     if not (options.rollouts / "ladders").is_dir():
         raise _InputError(f"{options.rollouts}: no folder with ladders/ and templates/")
-    return command.run(options)
+    try:
+        return command.run(options)
+    except ServerError as error:
+        raise _InputError(str(error)) from None
 
 
 def _edges(file: Path) -> Edges:

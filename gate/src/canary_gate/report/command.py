@@ -10,14 +10,26 @@ from typing import Any
 from canary_gate.analysis import Analysis
 from canary_gate.report.contents import Findings, document
 from canary_gate.report.document import write_markdown, write_page, write_text
-from canary_gate.simulation.campaign import Cells, campaign, judgements, passing_alone
+from canary_gate.simulation.agreement import Compared, compared
+from canary_gate.simulation.campaign import (
+    Cells,
+    campaign,
+    judgements,
+    key,
+    passing_alone,
+    sequential,
+)
 from canary_gate.simulation.cells import Cell
 from canary_gate.simulation.default_ladder import ladder_steps
 from canary_gate.simulation.expectations import EXPECTATIONS, interval
+from canary_gate.simulation.server import prometheus
 
 
 def run(options: argparse.Namespace) -> int:
-    """Simulate and write the three reports; exit status 1 if a limit is missed."""
+    """Simulate and write the three reports; exit status 1 if a limit is missed.
+
+    Raises ServerError where Prometheus cannot be started.
+    """
     sys.stderr.write(f"canary-gate: {options.releases:,} releases of each kind ...\n")
     cells = campaign(
         options.rollouts,
@@ -44,7 +56,8 @@ def run(options: argparse.Namespace) -> int:
         cells=cells,
         judgements=judgements(cells, EXPECTATIONS),
         alone=alone,
-        hypotheses=hypotheses(steps[0][1]),
+        sequential=sequential(options.rollouts, cells, EXPECTATIONS),
+        compared=_compared(options),
         templates=fingerprint(steps),
         seed=options.seed,
     )
@@ -59,18 +72,32 @@ def run(options: argparse.Namespace) -> int:
             f"missed: {cell.scenario} at {cell.canary_rps:g}/s: "
             f"{limit.quantity} {judgement.value:.4g}, limit {limit.bound:g}\n"
         )
+    differences = [each for step in findings.compared for each in step.differences]
+    for difference in differences:
+        sys.stdout.write(f"Prometheus differs: {difference}\n")
     sys.stdout.write(
         f"{len(cells)} kinds of release, {len(missed)} limits missed: {options.page}, "
         f"{options.output / 'report.html'}\n"
     )
-    return 1 if missed else 0
+    return 1 if missed or differences else 0
 
 
-def hypotheses(analysis: Analysis) -> tuple[float, float, float, float]:
-    """p0, p1 and both boundaries of the sequential error test, as its arguments give them."""
-    names = ("error-p0", "error-p1", "error-accept-at", "error-reject-at")
-    p0, p1, accept_at, reject_at = (float(analysis.arguments[name]) for name in names)
-    return p0, p1, accept_at, reject_at
+def _compared(options: argparse.Namespace) -> list[Compared]:
+    """One release of every scenario, judged by a real Prometheus as well."""
+    sys.stderr.write("canary-gate: the same by a real Prometheus ...\n")
+    scenarios = {key(s): s for each in EXPECTATIONS for s in each.scenarios if s.canary_rps <= 100}
+    with prometheus(options.prometheus) as address:
+        return [
+            step
+            for scenario in scenarios.values()
+            for step in compared(
+                address,
+                scenario,
+                ladder_steps(options.rollouts, scenario.arguments),
+                releases=1,
+                seed=options.seed,
+            )
+        ]
 
 
 def fingerprint(steps: Sequence[tuple[int, Analysis]]) -> str:

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from canary_gate.report import figures
 from canary_gate.report.document import Document, Plot, Section, Table
 from canary_gate.report.plots import Panel, Point, curves
-from canary_gate.simulation.campaign import Cells, Key
+from canary_gate.simulation.agreement import Compared
+from canary_gate.simulation.campaign import Cells, Key, Sequential
 from canary_gate.simulation.cells import Cell
 from canary_gate.simulation.expectations import Expectation, Judgement, interval, product_bound
-from canary_gate.simulation.rivals import RIVALS, wald_requests
+from canary_gate.simulation.rivals import RIVALS
 from canary_gate.simulation.scenario import GOOD, Scenario
-
-#: A test may need this much more than Wald's optimum, and the requests between two looks.
-OVER_WALD = 1.25
-LOOK_AND_SCRAPE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -22,15 +19,16 @@ class Findings:
     """Everything that the report is made from.
 
     `alone` holds, by name, a bad canary's cells at the first step alone and at the second
-    alone. `templates` is the fingerprint of what was simulated. `hypotheses` are p0, p1 and the
-    boundaries of the sequential error test.
+    alone. `compared` are releases that a real Prometheus judged as well. `templates` is the
+    fingerprint of what was simulated.
     """
 
     expectations: Sequence[Expectation]
     cells: Cells
     judgements: Sequence[Judgement]
     alone: Mapping[Key, tuple[Cell, Cell]]
-    hypotheses: tuple[float, float, float, float]
+    sequential: Sequence[Sequential]
+    compared: Sequence[Compared]
     templates: str
     seed: int
 
@@ -129,22 +127,17 @@ def _product(findings: Findings) -> Section:
 
 
 def _requests(findings: Findings) -> Section:
-    rows = []
-    for scenario in _of_errors(findings):
-        cell = _template(findings, scenario, "error-sprt")
-        wald = wald_requests(scenario.canary.errors, *findings.hypotheses)
-        allowed = OVER_WALD * wald + scenario.canary_rps * LOOK_AND_SCRAPE_SECONDS
-        mean = cell.requests.mean
-        rows.append(
-            (
-                figures.percent(scenario.canary.errors),
-                figures.rate(scenario.canary_rps),
-                figures.requests(mean),
-                figures.requests(wald),
-                figures.requests(allowed),
-                "" if mean is None else "kept" if mean <= allowed else "above",
-            )
+    rows = [
+        (
+            figures.percent(found.rate),
+            figures.rate(found.cell.canary_rps),
+            figures.requests(found.cell.requests.mean),
+            figures.requests(found.optimum),
+            figures.requests(found.limit),
+            _kept(found),
         )
+        for found in findings.sequential
+    ]
     return Section(
         "Requests until the sequential error test decides",
         [
@@ -155,6 +148,13 @@ def _requests(findings: Findings) -> Section:
         ],
         Table(("errors", "requests/s", "mean requests", "Wald", "allowed", ""), rows),
     )
+
+
+def _kept(found: Sequential) -> str:
+    mean = found.cell.requests.mean
+    if mean is None or found.limit is None:
+        return ""
+    return "kept" if mean <= found.limit else "missed"
 
 
 def _beside_others(findings: Findings) -> Section:
@@ -183,7 +183,8 @@ def _beside_others(findings: Findings) -> Section:
             "usual gate reads the error rate of each minute and asks for less than 0.1 %, with "
             "no failure allowed or three. Flagger's defaults ask each minute for a success rate "
             "of 99 % and a 99th percentile of at most 500 ms, and roll back at five failed "
-            "checks: with 3 % above 500 ms, which is good here, it stops every release.",
+            "checks: with 3 % above 500 ms, which is good here, it stops every release, so its "
+            "success rate stands alone, too.",
         ],
         Table(("errors", "requests/s", "this gate", *RIVALS), rows),
         Plot(
@@ -207,11 +208,6 @@ def _of_errors(findings: Findings) -> list[Scenario]:
     return [found[key] for key in sorted(found, key=lambda key: (key[1], key[0]))]
 
 
-def _template(findings: Findings, scenario: Scenario, name: str) -> Cell:
-    cells = findings.cells[scenario.name, scenario.canary_rps]
-    return next(cell for cell in cells if cell.template == name)
-
-
 def _made(findings: Findings) -> Section:
     return Section(
         "How it was made",
@@ -219,10 +215,8 @@ def _made(findings: Findings) -> Section:
             "Each release is drawn as the counters that Prometheus would have scraped: per pod, "
             "every 15 s, at a phase of the pod's own; 1 canary pod at 10 %, 3 at 50 %, 3 of "
             "stable. The values of the queries are computed over arrays; conditions, limits and "
-            "looks are those of the YAML files, evaluated by `canary_gate`. "
-            "`gate/tests/test_simulation_prometheus.py` puts a sample of the same counters into "
-            "a real Prometheus, asks it the queries as they stand and compares value and verdict "
-            "of every look.",
+            "looks are those of the YAML files, evaluated by `canary_gate`.",
+            _agreement(findings.compared),
             "Not in the simulation: pods that the autoscaler adds within a step, traffic that "
             "varies within a release, requests that never finish, latency that depends on load, "
             "and a stable that is bad without an outage. Restarts, providers, hashes and invalid "
@@ -230,4 +224,14 @@ def _made(findings: Findings) -> Section:
             f"Seed {findings.seed}, templates `{findings.templates}`. The same seed gives the "
             "same page; a test holds the templates to that fingerprint.",
         ],
+    )
+
+
+def _agreement(compared: Sequence[Compared]) -> str:
+    looks = sum(step.looks for step in compared)
+    differ = sum(bool(step.differences) for step in compared)
+    return (
+        f"A real Prometheus was given the counters of {len(compared)} steps, at least one of "
+        f"every kind of release up to 100 requests/s, and asked the queries as they stand at "
+        f"each of {looks:,} looks: in {differ} steps a value, the verdict or its time differed."
     )

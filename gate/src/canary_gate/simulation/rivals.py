@@ -26,17 +26,19 @@ def failed_minutes(step: Step) -> Array:
     return _minutes(step, failed)
 
 
-def failed_checks(step: Step) -> Array:
+def failed_checks(step: Step, *, duration: bool = True) -> Array:
     """Checks of the first ten that Flagger's built-in metrics fail, per release.
 
     `request-success-rate` of at least 99 % and `request-duration`, the 99th percentile, of at
-    most 500 ms, over a minute each. Without values a check fails; failed checks add up until
-    the release is rolled back.
+    most 500 ms, over a minute each; without `duration` the former alone. Without values a check
+    fails; failed checks add up until the release is rolled back.
     """
 
     def failed(canary: Array, known: Mask) -> Mask:
         requests = canary[REQUESTS]
-        bad = (canary[ERRORS] > 0.01 * requests) | (canary[SLOW_500MS] > 0.01 * requests)
+        bad = canary[ERRORS] > 0.01 * requests
+        if duration:
+            bad = bad | (canary[SLOW_500MS] > 0.01 * requests)
         return np.asarray(bad | ~known | ~(requests > 0))
 
     return _minutes(step, failed)
@@ -51,6 +53,7 @@ RIVALS: Mapping[str, Callable[[Step], Mask]] = {
     "threshold a minute, failureLimit 0": lambda step: failed_minutes(step) > 0,
     "threshold a minute, failureLimit 3": lambda step: failed_minutes(step) > 3,
     "flagger": lambda step: failed_checks(step) >= 5,
+    "flagger, success rate alone": lambda step: failed_checks(step, duration=False) >= 5,
 }
 
 
