@@ -81,6 +81,16 @@ def test_a_secret_is_a_folder_of_files(tmp_path: Path) -> None:
     assert output(tmp_path, document, Node({}, {"api-keys": {"client": "abc"}})) == "abc\n"
 
 
+def test_an_optional_secret_that_there_is_not_is_an_empty_folder(tmp_path: Path) -> None:
+    document = rollout(args=script("os.listdir(os.environ['KEYS'])"))
+    spec = document["spec"]["template"]["spec"]
+    secret = {"secretName": "api-keys", "optional": True}
+    spec["volumes"].append({"name": "keys", "secret": secret})
+    spec["initContainers"][0]["volumeMounts"].append({"name": "keys", "mountPath": "/keys"})
+    spec["initContainers"][0]["env"] = [{"name": "KEYS", "value": "/keys"}]
+    assert output(tmp_path, document, Node({}, {})) == "[]\n"
+
+
 @pytest.mark.parametrize(
     ("volume", "message"),
     [
