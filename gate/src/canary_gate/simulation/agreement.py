@@ -142,7 +142,7 @@ def _series(step: Step, index: int, namespace: str, begun: float) -> Iterator[Se
                 "rollouts_pod_template_hash": version,
             }
             for more, values in _exported(pods.values[:, :, pod, index]):
-                yield Series(labels | more, _samples(pods, pod, index, values, begun))
+                yield Series(labels | more, _samples(step, pods, pod, index, values, begun))
 
 
 def _exported(counted: Array) -> Iterator[tuple[dict[str, str], Array]]:
@@ -161,11 +161,16 @@ def _exported(counted: Array) -> Iterator[tuple[dict[str, str], Array]]:
 
 
 def _samples(
-    pods: Pods, pod: int, index: int, values: Array, begun: float
+    step: Step, pods: Pods, pod: int, index: int, values: Array, begun: float
 ) -> list[tuple[int, float | None]]:
-    """Samples of the scrapes since the pod was first seen; a lost scrape is a stale marker."""
+    """Samples of the scrapes since the pod was first seen; a lost scrape is a stale marker.
+
+    All pods that are older than the step's past are first seen at the same multiple of 15 s, as
+    in the simulation: at an earlier one those without a sample would count whole.
+    """
     seen = pods.seen[:, pod, index]
     first = int(seen.argmax()) if seen.any() else len(seen)
+    first = max(first, int(pods.phase[pod, index] <= step.grid[index]))
     times = begun + (np.arange(len(seen)) - pods.before) * SCRAPE_SECONDS + pods.phase[pod, index]
     return [
         (round(1000 * float(times[at])), float(values[at]) if seen[at] else None)

@@ -158,8 +158,8 @@ def _latency_sprt(counter: int, limit: str) -> Query:
         grown, warmed = warm(step, "canary", at, history, cold)
         warmed = warmed & step.canary.at(at, MINUTE)[1]
         ratio = np.where(warmed, _weighted(weights, grown), 0.0).sum(axis=0)
-        alarm = _stable_alarm(step, arguments, at, weights, "history")
-        return results([(ratio, some(warmed)), alarm])
+        alarm, alarmed = _stable_alarm(step, arguments, at, weights, "history")
+        return results([(ratio, some(warmed)), (ratio + alarm, some(warmed) & alarmed)])
 
     return query
 
@@ -171,7 +171,7 @@ def _latency_window(counter: int, limit: str) -> Query:
         canary, known = grown.sum(axis=1), some(warmed) & step.total("canary", at, MINUTE)[1]
         slow, broken = _stable_slow(step, arguments, at, counter, limit)
         fast = canary[REQUESTS] - canary[counter]
-        return results([(canary[REQUESTS], known), (fast, known), (slow, broken)])
+        return results([(canary[REQUESTS], known), (fast, known), (slow, broken & known)])
 
     return query
 
@@ -183,7 +183,7 @@ def _stable_slow(
     now, known = step.stable.at(at, SCRAPE_SECONDS)
     then, had = step.stable.at(at - _seconds(arguments, "step-duration"), SCRAPE_SECONDS)
     grown = np.where(known & had, now - then, 0.0).sum(axis=1)
-    p0, z = float(arguments[f"{limit}-p0"]), float(arguments["latency-z"])
+    p0, z = float(arguments[f"{limit}-p0"]), float(arguments["stable-z"])
     with np.errstate(all="ignore"):
         share = grown[counter] / grown[REQUESTS]
         bound = p0 + z * np.sqrt(p0 * (1 - p0) / grown[REQUESTS])
