@@ -13,6 +13,9 @@ from canary_gate.simulation.expectations import Expectation, Judgement, interval
 from canary_gate.simulation.rivals import RIVALS
 from canary_gate.simulation.scenario import GOOD, Scenario
 
+#: Requests a second below which most releases end undecided, and means say little.
+LEAST_TRAFFIC = 10.0
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -136,7 +139,8 @@ def _requests(findings: Findings) -> Section:
             figures.requests(found.limit),
             _kept(found),
         )
-        for found in findings.sequential
+        for found in sorted(findings.sequential, key=lambda each: (each.cell.canary_rps, each.rate))
+        if found.cell.canary_rps >= LEAST_TRAFFIC
     ]
     return Section(
         "Requests until the sequential error test decides",
@@ -169,7 +173,8 @@ def _beside_others(findings: Findings) -> Section:
             aborts |= {cell.template: cell.aborted for cell in found if cell.template in RIVALS}
             releases = found[0].releases
             shown = (figures.share(count, releases) for count in aborts.values())
-            rows.append((figures.percent(scenario.canary.errors), figures.rate(rps), *shown))
+            rates = scenario.canary.errors, scenario.stable.errors
+            rows.append((*map(figures.percent, rates), figures.rate(rps), *shown))
             for name, count in aborts.items():
                 point = Point(
                     100 * scenario.canary.errors, count / releases, *interval(count, releases)
@@ -186,7 +191,7 @@ def _beside_others(findings: Findings) -> Section:
             "checks: with 3 % above 500 ms, which is good here, it stops every release, so its "
             "success rate stands alone, too.",
         ],
-        Table(("errors", "requests/s", "this gate", *RIVALS), rows),
+        Table(("errors", "stable's", "requests/s", "this gate", *RIVALS), rows),
         Plot(
             "aborted-by-error-rate",
             curves(panels, "aborted at 10 %"),
@@ -203,7 +208,7 @@ def _of_errors(findings: Findings) -> list[Scenario]:
             plain = Scenario(scenario.name, scenario.canary_rps, scenario.canary, scenario.stable)
             same = scenario.canary.slow_500ms == GOOD.slow_500ms
             same = same and scenario.canary.slow_1s == GOOD.slow_1s
-            if scenario == plain and same and scenario.canary_rps >= 10:
+            if scenario == plain and same and scenario.canary_rps >= LEAST_TRAFFIC:
                 found[scenario.canary.errors, scenario.canary_rps] = scenario
     return [found[key] for key in sorted(found, key=lambda key: (key[1], key[0]))]
 
