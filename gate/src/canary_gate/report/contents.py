@@ -82,7 +82,7 @@ def _expected(findings: Findings) -> Iterator[Section]:
         ]
         head = (
             *("scenario", "requests/s", "aborted", "undecided", "promoted"),
-            *("mean time", "slowest", "most often decided by", "limits"),
+            *("mean requests", "mean time", "slowest", "most often decided by", "limits"),
         )
         yield Section(text[0].upper() + text[1:], table=Table(head, rows))
 
@@ -97,7 +97,8 @@ def _row(cell: Cell, judgements: Sequence[Judgement], text: str) -> tuple[str, .
         cell.scenario,
         figures.rate(cell.canary_rps),
         *(figures.share(count, cell.releases) for count in _counts(cell)),
-        figures.seconds(cell.seconds.mean),
+        figures.mean(cell.requests),
+        figures.mean(cell.seconds, " s"),
         figures.seconds(cell.seconds.largest),
         figures.reasons(cell),
         "; ".join(filter(None, limits)),
@@ -134,7 +135,7 @@ def _requests(findings: Findings) -> Section:
         (
             figures.percent(found.rate),
             figures.rate(found.cell.canary_rps),
-            figures.requests(found.cell.requests.mean),
+            figures.mean(found.cell.requests),
             figures.requests(found.optimum),
             figures.requests(found.limit),
             _kept(found),

@@ -1,6 +1,6 @@
 """Figures as a person reads them: shares with intervals, seconds, requests."""
 
-from canary_gate.simulation.cells import Cell
+from canary_gate.simulation.cells import Cell, Spread
 from canary_gate.simulation.expectations import Judgement, interval
 
 
@@ -29,6 +29,13 @@ def seconds(value: float | None) -> str:
 def requests(value: float | None) -> str:
     """Whole requests; a dash where nothing was measured."""
     return "–" if value is None else f"{value:,.0f}"
+
+
+def mean(spread: Spread, unit: str = "") -> str:
+    """A mean with its 95 % interval; a dash where nothing was measured."""
+    if spread.mean is None or spread.margin is None:
+        return "–"
+    return f"{spread.mean:,.0f} ± {spread.margin:.2g}{unit}"
 
 
 def rate(requests_per_second: float) -> str:

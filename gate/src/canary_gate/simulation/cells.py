@@ -20,9 +20,13 @@ CHUNK = 2_000
 
 @dataclass(frozen=True)
 class Spread:
-    """A quantity over the releases that have it; None throughout where none has."""
+    """A quantity over the releases that have it; None throughout where none has.
+
+    The 95 % interval of the mean reaches `margin` to both sides.
+    """
 
     mean: float | None
+    margin: float | None
     p99: float | None
     p999: float | None
     largest: float | None
@@ -31,9 +35,10 @@ class Spread:
     def of(cls, values: Array) -> "Spread":
         """The spread of some values."""
         if not len(values):
-            return cls(None, None, None, None)
+            return cls(None, None, None, None, None)
         p99, p999 = (float(p) for p in np.quantile(values, (0.99, 0.999), method="higher"))
-        return cls(float(values.mean()), p99, p999, float(values.max()))
+        margin = 1.96 * float(values.std()) / len(values) ** 0.5
+        return cls(float(values.mean()), margin, p99, p999, float(values.max()))
 
 
 @dataclass(frozen=True)
