@@ -4,12 +4,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from canary_gate.cli import main
 from canary_gate.report import command, figures
 from canary_gate.report.document import Document, Plot, Section, Table, write_markdown, write_page
 from canary_gate.report.plots import Panel, Point, curves
-from canary_gate.simulation import expectations
+from canary_gate.simulation import Spread, expectations
 from canary_gate.simulation.default_ladder import ladder_steps
 from canary_gate.simulation.expectations import Expectation, Limit
 from canary_gate.simulation.scenario import Rates, Scenario
@@ -102,6 +103,18 @@ def test_any_argument_changes_the_fingerprint() -> None:
 )
 def test_a_share_says_how_sure_it_is(count: int, releases: int, text: str) -> None:
     assert figures.share(count, releases) == text
+
+
+@pytest.mark.parametrize(
+    ("spread", "text"),
+    [
+        (Spread.of(np.array([100.0, 300.0] * 50)), "200 ± 20 s"),
+        (Spread.of(np.array([30.0] * 10)), "30 ± 0.00 s"),
+        (Spread.of(np.array([])), "–"),
+    ],
+)
+def test_a_mean_says_how_sure_it_is(spread: Spread, text: str) -> None:
+    assert figures.mean(spread, " s") == text
 
 
 def test_the_same_figures_give_the_same_plot() -> None:

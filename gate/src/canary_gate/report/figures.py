@@ -35,7 +35,8 @@ def mean(spread: Spread, unit: str = "") -> str:
     """A mean with its 95 % interval; a dash where nothing was measured."""
     if spread.mean is None or spread.margin is None:
         return "–"
-    return f"{spread.mean:,.0f} ± {spread.margin:.2g}{unit}"
+    digits = 0 if spread.margin >= 1 else 2
+    return f"{spread.mean:,.0f} ± {spread.margin:,.{digits}f}{unit}"
 
 
 def rate(requests_per_second: float) -> str:
