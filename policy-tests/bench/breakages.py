@@ -38,7 +38,7 @@ BREAKAGES = (
     Breakage("Rollout reads a ConfigMap that nobody makes", *ROLLOUT,
              (*SERVER, "envFrom", 0, "configMapRef", "name"), "model-release-gone"),
     Breakage("Rollout asks an AnalysisTemplate that is missing", *ROLLOUT,
-             ("spec", "strategy", "canary", "steps", 3, "analysis", "templates", 0,
+             ("spec", "strategy", "canary", "steps", 4, "analysis", "templates", 0,
               "templateName"), "minimum-trafic"),
     Breakage("canary Service selects no pod", "Service", "inference-canary",
              ("spec", "selector", "app.kubernetes.io/name"), "inference-canary"),

@@ -82,7 +82,7 @@ change(
 def unbounded_metric(index: Index) -> Iterator[Mutation]:
     """Let a metric that is measured again and again be measured for ever."""
     for resource, path in at(TEMPLATE, *METRIC)(index):
-        if text(resource.content, *path, "interval"):
+        if text(resource.content, *path, "interval") and text(resource.content, *path, "count"):
             yield Mutation(resource, (((*path, "count"), GONE),))
 
 

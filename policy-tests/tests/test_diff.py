@@ -607,7 +607,7 @@ def test_an_image_of_ours_in_two_environments(delivered: Repository, monkeypatch
     run("delivered", "image-changed", "overlays", code=0)
     out = capsys.readouterr().out
     assert f"sha256:{digest[:12]} -> sha256:{digest[::-1][:12]}" in out
-    assert "in production/inference (3 containers), staging/inference (3 containers)" in out
+    assert "in production/inference (5 containers), staging/inference (7 containers)" in out
     assert out.index("reaches production") < out.index("reaches staging")
     assert "reaches dev" not in out
 
