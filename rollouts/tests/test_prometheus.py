@@ -1,12 +1,10 @@
 """The whole default step, as rendered, with production's arguments, on a real Prometheus."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from functools import cache
 
-import httpx
 import pytest
 from canary_gate import (
     Analysis,
@@ -19,6 +17,7 @@ from canary_gate import (
     run_analysis,
     step_analysis,
 )
+from canary_gate.simulation.server import prometheus
 
 from rollouts.tests.rendering import REPOSITORY, Document, render, rollout_of
 
@@ -100,52 +99,19 @@ def open_metrics() -> str:
     return "\n".join([*sorted(found, key=lambda line: line.split("{")[0]), "# EOF", ""])
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
-
-
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusProvider]:
     folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "prometheus.yml").write_text("{}")
     (folder / "samples.txt").write_text(open_metrics())
     create = ["tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
     subprocess.run(
         [TOOLS / "promtool", *create], check=True, cwd=folder, capture_output=True, timeout=60
     )
-    address = f"127.0.0.1:{free_port()}"
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                TOOLS / "prometheus",
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={address}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while not ready(address):
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            assert server.poll() is None, (folder / "log").read_text()
-            time.sleep(0.05)
-        with PrometheusProvider(f"http://{address}", 10) as provider:
-            yield provider
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def ready(address: str) -> bool:
-    try:
-        return httpx.get(f"http://{address}/-/ready", timeout=1).is_success
-    except httpx.HTTPError:
-        return False
+    with (
+        prometheus(TOOLS / "prometheus", folder / "data") as address,
+        PrometheusProvider(address, 10) as provider,
+    ):
+        yield provider
 
 
 def step(provider: PrometheusProvider, canary: str) -> AnalysisResult:

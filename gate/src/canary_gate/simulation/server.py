@@ -20,9 +20,10 @@ class ServerError(Exception):
 
 
 @contextmanager
-def prometheus(binary: Path) -> Iterator[str]:
+def prometheus(binary: Path, data: Path | None = None) -> Iterator[str]:
     """Run the server while the block does; its address. It takes remote writes.
 
+    `data` is a folder of blocks to begin with; without it the server is empty.
     Raises ServerError when it cannot be started.
     """
     with tempfile.TemporaryDirectory() as name:
@@ -31,7 +32,7 @@ def prometheus(binary: Path) -> Iterator[str]:
         command = [
             str(binary),
             f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
+            f"--storage.tsdb.path={data or folder / 'data'}",
             f"--web.listen-address={address}",
             "--web.enable-remote-write-receiver",
         ]
