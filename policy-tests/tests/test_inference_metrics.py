@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import yaml
-from inference_server.metrics import Metrics
+from inference_server.observability.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 FILE = Path(__file__).parents[1] / "metrics" / "inference-server.yaml"
@@ -27,7 +27,7 @@ HEAD = """\
 # Written by policy-tests/tests/test_inference_metrics.py. Values are those that exist before the
 # first request; a label without a list of values can have any.
 exporter: inference-server
-source: service/src/inference_server/metrics.py
+source: service/src/inference_server/observability/metrics.py
 """
 
 

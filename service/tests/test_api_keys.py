@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from inference_server.keys import KeyFileError, read_keys
+from inference_server.security.keys import KeyFileError, read_keys
 
 from .conftest import Server, Start
 from .test_life_cycle import run

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from inference_server.app import create_app
-from inference_server.observer import Observer
 from inference_server.settings import Settings
+from inference_server.transport.observer import Observer
 
 
 async def broken(*_: Any) -> None:

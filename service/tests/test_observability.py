@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from inference_server.logs import Sampler
-from inference_server.observer import endpoint_of
+from inference_server.observability.logs import Sampler
+from inference_server.transport.observer import endpoint_of
 
 from .conftest import Server, Start, wait_until
 

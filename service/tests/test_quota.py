@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from inference_server.quota import cpu_quota
+from inference_server.models.quota import cpu_quota
 
 AVAILABLE = len(os.sched_getaffinity(0))
 

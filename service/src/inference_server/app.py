@@ -12,19 +12,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from inference_server import __version__, operations, predict, v2
-from inference_server.catalog import Catalog
-from inference_server.documentation import openapi
+from inference_server import __version__
 from inference_server.drain import Drain
 from inference_server.errors import RequestError, error_response
-from inference_server.keys import read_keys
-from inference_server.metrics import Metrics
-from inference_server.model import Hardware, InferenceError
-from inference_server.observer import Observer
-from inference_server.quota import cpu_quota
-from inference_server.scheduler import Scheduler
+from inference_server.models.catalog import Catalog
+from inference_server.models.model import Hardware, InferenceError
+from inference_server.models.quota import cpu_quota
+from inference_server.observability.metrics import Metrics
+from inference_server.protocol import operations, predict, v2
+from inference_server.scheduling.scheduler import Scheduler
+from inference_server.security.keys import read_keys
 from inference_server.settings import Settings
 from inference_server.state import State
+from inference_server.transport.documentation import openapi
+from inference_server.transport.observer import Observer
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

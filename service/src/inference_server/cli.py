@@ -43,7 +43,7 @@ def _serve(options: object) -> int:
     except settings.InvalidSettingsError as error:
         print(f"inference-server: invalid setting\n{error}", file=sys.stderr)
         return USAGE
-    from inference_server.keys import KeyFileError
+    from inference_server.security.keys import KeyFileError
     from inference_server.serve import CannotListenError, serve
 
     try:

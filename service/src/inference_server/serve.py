@@ -16,8 +16,8 @@ from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from inference_server import logs
-from inference_server.keys import read_keys
+from inference_server.observability import logs
+from inference_server.security.keys import read_keys
 from inference_server.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from inference_server.catalog import Catalog
-from inference_server.metrics import Metrics
-from inference_server.scheduler import Scheduler
+from inference_server.models.catalog import Catalog
+from inference_server.observability.metrics import Metrics
+from inference_server.scheduling.scheduler import Scheduler
 from inference_server.settings import Settings
 
 

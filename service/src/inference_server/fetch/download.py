@@ -16,7 +16,7 @@ from inference_server.fetch.outcome import (
     TemporaryError,
 )
 from inference_server.fetch.request import FetchRequest, Limits, shown
-from inference_server.naming import MODEL_FILE
+from inference_server.models.naming import MODEL_FILE
 
 
 def fetch(request: FetchRequest, sleep: Callable[[float], None] = time.sleep) -> Path:

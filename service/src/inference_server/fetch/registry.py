@@ -11,7 +11,7 @@ import httpx
 from inference_server.fetch import sources
 from inference_server.fetch.outcome import MISUSE, NOT_FOUND, FetchError, TemporaryError
 from inference_server.fetch.request import shown
-from inference_server.naming import MODEL_FILE
+from inference_server.models.naming import MODEL_FILE
 
 _TIMEOUT = httpx.Timeout(30, connect=5)
 _LOGGED_MODEL = "models:/m-"

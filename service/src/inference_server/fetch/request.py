@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from inference_server.fetch.outcome import MISUSE, FetchError
-from inference_server.naming import NAME, VERSION
+from inference_server.models.naming import NAME, VERSION
 
 _MODELS_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>[^/@]+)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

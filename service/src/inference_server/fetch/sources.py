@@ -16,7 +16,7 @@ from inference_server.fetch.outcome import (
     TemporaryError,
 )
 from inference_server.fetch.request import shown
-from inference_server.naming import MODEL_FILE
+from inference_server.models.naming import MODEL_FILE
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _TIMEOUT = httpx.Timeout(30, connect=5)

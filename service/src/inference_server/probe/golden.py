@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from inference_server.contract import ContractError, ModelContract, read_contract
-from inference_server.naming import MODEL_FILE
+from inference_server.models.contract import ContractError, ModelContract, read_contract
+from inference_server.models.naming import MODEL_FILE
 from inference_server.probe.onnx_file import OnnxFileError, read_metadata
 from inference_server.probe.outcome import FAIL, MISUSE, ProbeError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from inference_server.naming import NAME, VERSION
+from inference_server.models.naming import NAME, VERSION
 
 MAX_REQUESTS = 1_000_000
 MAX_CONNECTIONS = 1000

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inference_server.contract import ModelContract
+from inference_server.models.contract import ModelContract
 from inference_server.probe.client import Answer, named_tensors, wait_until_served
 from inference_server.probe.golden import Case, GoldenSet, Tensor
 from inference_server.probe.golden_set import NAMED_CASES, Target, request

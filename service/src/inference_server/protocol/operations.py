@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inference_server import __version__
-from inference_server.catalog import Entry
-from inference_server.metrics import CONTENT_TYPE
+from inference_server.models.catalog import Entry
+from inference_server.observability.metrics import CONTENT_TYPE
+from inference_server.protocol.v2 import json_response
 from inference_server.state import State
-from inference_server.v2 import json_response
 
 
 async def live(_: Request) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from inference_server.errors import RequestError
-from inference_server.signature import Tensor, TensorSpec
+from inference_server.models.signature import Tensor, TensorSpec
 
 _KINDS: dict[str, frozenset[type]] = {
     "b": frozenset({bool}),

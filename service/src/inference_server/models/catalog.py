@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inference_server.errors import RequestError
-from inference_server.logs import milliseconds_since
-from inference_server.metrics import Metrics
-from inference_server.model import Hardware, Model, ModelFile, ModelLoadError
-from inference_server.naming import MODEL_FILE, NAME, VERSION
+from inference_server.models.model import Hardware, Model, ModelFile, ModelLoadError
+from inference_server.models.naming import MODEL_FILE, NAME, VERSION
+from inference_server.observability.logs import milliseconds_since
+from inference_server.observability.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 

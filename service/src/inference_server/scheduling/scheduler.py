@@ -7,9 +7,9 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from inference_server.errors import RequestError
-from inference_server.metrics import Metrics
-from inference_server.model import Model
-from inference_server.signature import Tensor
+from inference_server.models.model import Model
+from inference_server.models.signature import Tensor
+from inference_server.observability.metrics import Metrics
 
 Outputs = dict[str, Tensor]
 

@@ -5,9 +5,9 @@ from math import isfinite
 
 import numpy as np
 
-from inference_server.contract import ModelContract
-from inference_server.metrics import ModelMetrics
-from inference_server.signature import Tensor
+from inference_server.models.contract import ModelContract
+from inference_server.models.signature import Tensor
+from inference_server.observability.metrics import ModelMetrics
 
 
 class OutputMonitor:

@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference_server.errors import error_response
-from inference_server.keys import KeyRing
-from inference_server.logs import Sampler
+from inference_server.observability.logs import Sampler
+from inference_server.security.keys import KeyRing
 from inference_server.state import State
 
 CLIENT_CLOSED = 499

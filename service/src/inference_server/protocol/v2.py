@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inference_server import __version__
-from inference_server.body import read_object
 from inference_server.errors import RequestError
-from inference_server.model import Model
-from inference_server.signature import Tensor, TensorSpec
+from inference_server.models.model import Model
+from inference_server.models.signature import Tensor, TensorSpec
+from inference_server.protocol.tensors import check_names, check_shape, flatten, to_tensor
 from inference_server.state import State
-from inference_server.tensors import check_names, check_shape, flatten, to_tensor
+from inference_server.transport.body import read_object
 
 _MAX_RANK = 32
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from inference_server.contract import ContractError, ModelContract, read_contract
-from inference_server.metrics import Metrics
-from inference_server.monitor import OutputMonitor
-from inference_server.signature import Tensor, TensorSpec, UnsupportedTensorError, read_spec
+from inference_server.models.contract import ContractError, ModelContract, read_contract
+from inference_server.models.signature import Tensor, TensorSpec, UnsupportedTensorError, read_spec
+from inference_server.observability.metrics import Metrics
+from inference_server.observability.monitor import OutputMonitor
 
 _GPU = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"

@@ -6,13 +6,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inference_server.body import read_object
 from inference_server.errors import RequestError
-from inference_server.model import Model
-from inference_server.signature import Tensor, TensorSpec
+from inference_server.models.model import Model
+from inference_server.models.signature import Tensor, TensorSpec
+from inference_server.protocol.tensors import check_names, check_shape, flatten, to_tensor
+from inference_server.protocol.v2 import json_response
 from inference_server.state import State
-from inference_server.tensors import check_names, check_shape, flatten, to_tensor
-from inference_server.v2 import json_response
+from inference_server.transport.body import read_object
 
 _FORM = 'send {"instances": [row, ...]} or {"columns": {name: [value, ...], ...}}'
 

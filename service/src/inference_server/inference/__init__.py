@@ -1,0 +1,1 @@
+"""One inference, whatever protocol brought it: admitted, read, scheduled, answered."""

@@ -1,0 +1,1 @@
+"""Which inference runs when, where and with which others in one batch."""

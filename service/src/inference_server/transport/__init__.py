@@ -1,0 +1,1 @@
+"""How requests arrive: the fast lane of inferences, everything else through ASGI."""
