@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from .conftest import Server, Start
 from .onnx_models import classifier, logarithm, lookup, node, slow, value, write
@@ -155,15 +155,15 @@ def test_metadata_that_contradicts_the_model_is_named(tmp_path: Path, start: Sta
 
 
 def test_a_type_that_the_protocol_cannot_carry_is_named(tmp_path: Path, start: Start) -> None:
-    kind = TensorProto.BFLOAT16
+    sequence = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
     write(
         tmp_path / "m" / "1" / "model.onnx",
-        [node("Identity", "x", "y")],
-        [value("x", kind, "N")],
-        [value("y", kind, "N")],
+        [node("SequenceConstruct", "x", "y")],
+        [value("x", TensorProto.FLOAT, "N")],
+        [sequence],
     )
     server = start(tmp_path, until="/health/live")
-    server.wait_for_reason("tensor(bfloat16)")
+    server.wait_for_reason("seq(tensor(float))")
 
 
 def test_the_server_is_live_while_a_model_loads(tmp_path: Path, start: Start) -> None:

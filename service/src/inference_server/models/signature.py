@@ -20,6 +20,7 @@ _DATATYPES: dict[str, tuple[str, type[Any]]] = {
     "tensor(int32)": ("INT32", np.int32),
     "tensor(int64)": ("INT64", np.int64),
     "tensor(float16)": ("FP16", np.float16),
+    "tensor(bfloat16)": ("BF16", np.uint16),
     "tensor(float)": ("FP32", np.float32),
     "tensor(double)": ("FP64", np.float64),
     "tensor(string)": ("BYTES", np.object_),
@@ -40,7 +41,10 @@ class NodeArgument(Protocol):
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One tensor of the signature; a dimension is a size, or a name where it is dynamic."""
+    """One tensor of the signature; a dimension is a size, or a name where it is dynamic.
+
+    BF16 travels as bit patterns in uint16 (`models/bfloat16.py`), BYTES as objects.
+    """
 
     name: str
     datatype: str
