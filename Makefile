@@ -100,3 +100,9 @@ $(READY): requirements/all.txt $(PACKAGES:%=%/pyproject.toml)
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
+
+.venvs/%/.ready: requirements/peers/%.txt
+	@echo "venv: installing $$(grep -c '==' $<) locked packages of $* ..." >&2
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@

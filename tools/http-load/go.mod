@@ -1,0 +1,3 @@
+module tools/http-load
+
+go 1.26.0
