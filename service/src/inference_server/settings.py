@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    grpc_port: int | None = Field(
+        None, ge=1, le=65535, description="port of the gRPC front end (default: none)"
+    )
     workers: int = Field(1, ge=1, le=64, description="server processes")
     log_level: LogLevel = Field("info", description="debug, info, warning or error")
     log_sample_rate: float = Field(
