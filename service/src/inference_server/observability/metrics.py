@@ -1,196 +1,312 @@
-"""Prometheus metrics; every child is created at start, so that no first increment is lost."""
+"""Prometheus metrics; every series is created at start, so that no first increment is lost.
+
+A request costs a few additions to slots of the process's own store; prometheus_client writes the
+text when Prometheus asks.
+"""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import time
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar, Sample
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
-ENDPOINTS = ("infer", "predict", "health", "metadata", "admin", "metrics", "other")
-REQUEST_EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-INFERENCE_EDGES = (0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-BATCH_EDGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-SCORE_EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+from inference_server.observability import families as f
+from inference_server.observability.families import ENDPOINTS, REJECTIONS
+from inference_server.observability.store import Counter, Family, Gauge, Histogram, Key, Store
 
-_STATUSES = {
-    ("POST", "infer"): (200, 400, 401, 404, 413, 415, 429, 499, 500, 503),
-    ("POST", "predict"): (200, 400, 401, 404, 413, 415, 429, 499, 500, 503),
-    ("GET", "health"): (200, 404, 500, 503),
-    ("GET", "metadata"): (200, 401, 404, 500),
-    ("GET", "metrics"): (200, 500),
-    ("GET", "other"): (200, 404, 500),
-}
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+NO_MODEL = ""
+
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_MODEL = ("model_id", "model_version")
-_LOAD_FAILURES = ("missing", "hash", "file", "signature", "warm_up", "gpu")
-_INVALID = ("nan", "inf", "out_of_range")
+_MAX_CLASSES = 1000
 
 
-@dataclass(frozen=True)
 class ModelMetrics:
-    """The children of one model version."""
+    """The series of one model version; safe to use after the version was unloaded."""
 
-    invalid: dict[str, Counter]
-    classes: Sequence[Counter]
-    score: Histogram
-    rows: Counter
-    seconds: Histogram
-    batch_size: Histogram
-    errors: dict[str, Counter]
-    ready: Gauge
+    def __init__(self, metrics: "Metrics", name: str, version: str, classes: Sequence[str]) -> None:
+        counter, histogram = metrics.counter, metrics.histogram
+        names = (*classes[:_MAX_CLASSES], "other") if classes else ()
+        self.invalid = {kind: counter(f.INVALID, name, version, kind) for kind in f.INVALID_KINDS}
+        self.classes = [counter(f.CLASSES, name, version, each) for each in names]
+        self.score = histogram(f.SCORE, name, version)
+        self.rows = counter(f.ROWS, name, version)
+        self.seconds = histogram(f.INFERENCE, name, version)
+        self.batch_size = histogram(f.BATCH_SIZE, name)
+        self.batch_requests = histogram(f.BATCH_REQUESTS, name)
+        self.queue_seconds = histogram(f.QUEUE_SECONDS, name)
+        self.errors = {kind: counter(f.ERRORS, name, version, kind) for kind in f.ERROR_KINDS}
+        self.hangs = counter(f.HANGS, name)
+        self.ready = metrics.gauge(f.READY, name, version)
+        self.memory = metrics.gauge(f.MEMORY, name, version)
+
+    def ran(self, requests: int, rows: int, seconds: float) -> None:
+        """One inference answered so many requests of so many rows together, in `seconds`."""
+        self.rows.inc(rows)
+        self.seconds.observe(seconds)
+        self.batch_size.observe(rows)
+        self.batch_requests.observe(requests)
+
+    def waited(self, seconds: float) -> None:
+        """One request waited so long before its inference began."""
+        self.queue_seconds.observe(seconds)
+
+    def failed(self, requests: int = 1, kind: str = "runtime") -> None:
+        """Predictions that failed: `runtime`, `hang` or `memory`."""
+        self.errors[kind].inc(requests)
+
+    def hung(self) -> None:
+        """An inference has not come back in time; its thread is given up."""
+        self.hangs.inc()
 
 
 class Metrics:
     """All metrics of one process; with several workers the values meet in files."""
 
     def __init__(self) -> None:
-        self._shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
-        self._registry = CollectorRegistry()
-        if not self._shared:
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        self._store = Store(f.FAMILIES, Path(folder) if folder else None)
+        self._exemplars: dict[tuple[str, int], Exemplar] = {}
+        self._versions: dict[str, dict[int, bool]] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Collector(self))
+        PlatformCollector(registry=self._registry)
+        if not folder:
             ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
-        self._make_request_metrics()
-        self._make_model_metrics()
-        self._make_model_facts()
+        self._make_request_series()
+        self._make_service_series()
 
-    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
-        return Counter(name, text, labels, registry=self._registry)
+    def counter(self, family: Family, *labels: str) -> Counter:
+        """The counter of these label values."""
+        return self._store.series(Counter, family, *labels)
 
-    def _gauge(self, name: str, text: str, labels: Sequence[str], mode: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+    def gauge(self, family: Family, *labels: str) -> Gauge:
+        """The gauge of these label values."""
+        return self._store.series(Gauge, family, *labels)
 
-    def _histogram(
-        self, name: str, text: str, labels: Sequence[str], edges: Sequence[float]
-    ) -> Histogram:
-        return Histogram(name, text, labels, registry=self._registry, buckets=edges)
+    def histogram(self, family: Family, *labels: str) -> Histogram:
+        """The histogram of these label values."""
+        return self._store.series(Histogram, family, *labels)
 
-    def _make_request_metrics(self) -> None:
-        requests = self._counter(
-            "http_requests", "Requests answered", ("method", "endpoint", "status")
-        )
-        started = self._counter("http_requests_started", "Requests begun", ("endpoint",))
-        seconds = self._histogram(
-            "http_request_duration_seconds", "Time to answer", ("endpoint",), REQUEST_EDGES
-        )
-        self._requests = requests
+    def _make_request_series(self) -> None:
+        self._started = {name: self.counter(f.STARTED, name) for name in ENDPOINTS}
+        self._failed = {name: self.counter(f.REQUEST_ERRORS, name) for name in ENDPOINTS}
+        self._seconds = {name: self.histogram(f.REQUEST_SECONDS, name) for name in ENDPOINTS}
+        self._active = self.gauge(f.ACTIVE)
         self._finished = {
-            (method, endpoint, status): requests.labels(method, endpoint, str(status))
-            for (method, endpoint), statuses in _STATUSES.items()
+            (method, endpoint, status): self.counter(f.REQUESTS, method, endpoint, str(status))
+            for (method, endpoint), statuses in f.STATUSES.items()
             for status in statuses
         }
-        self._started = {name: started.labels(name) for name in ENDPOINTS}
-        self._seconds = {name: seconds.labels(name) for name in ENDPOINTS}
-        self._active = self._gauge("http_requests_active", "Requests being answered", (), "livesum")
 
-    def _make_model_metrics(self) -> None:
-        self._invalid = self._counter(
-            "model_outputs_invalid", "Rows with a value that cannot be right", (*_MODEL, "kind")
-        )
-        self._classes = self._counter("model_class", "Rows by class", (*_MODEL, "class"))
-        self._score = self._histogram("model_score", "Scores", _MODEL, SCORE_EDGES)
-        self._rows = self._counter("model_predictions", "Rows answered", _MODEL)
-        self._inference = self._histogram(
-            "model_inference_duration_seconds", "Time of one inference", _MODEL, INFERENCE_EDGES
-        )
-        self._errors = self._counter(
-            "prediction_errors", "Predictions that failed", (*_MODEL, "error_type")
-        )
-        self._batch = self._histogram(
-            "inference_batch_size", "Rows of one inference", ("model_id",), BATCH_EDGES
-        )
-        self._depth = self._gauge(
-            "inference_queue_depth", "Inferences that run or wait", ("model_id",), "livesum"
-        )
-        self._rejected = self._counter(
-            "inference_rejected", "Inferences refused", ("model_id", "reason")
-        )
+    def _make_service_series(self) -> None:
+        self.log_dropped = self.counter(f.LOG_DROPPED)
+        self.spans_dropped = self.counter(f.SPANS_DROPPED)
+        self.spans_exported = self.counter(f.SPANS_EXPORTED)
+        self.predictions_logged = self.counter(f.PREDICTIONS_LOGGED)
+        self.predictions_dropped = {
+            reason: self.counter(f.PREDICTIONS_DROPPED, reason) for reason in f.DROP_REASONS
+        }
+        self._rejected = {
+            (NO_MODEL, reason): self.counter(f.REJECTED, NO_MODEL, reason) for reason in REJECTIONS
+        }
 
-    def _make_model_facts(self) -> None:
-        self._info = self._gauge(
-            "model_info", "A loaded model", (*_MODEL, "sha256", "framework"), "livemax"
-        )
-        self._provider = self._gauge(
-            "model_execution_provider",
-            "Where a model really runs",
-            (*_MODEL, "provider", "gpu_required"),
-            "livemax",
-        )
-        self._ready = self._gauge("model_ready", "1 if the model is ready", _MODEL, "livemin")
-        self._load_failures = self._counter(
-            "model_load_failures", "Models that could not be made ready", (*_MODEL, "reason")
-        )
+    # Requests: called once or twice for each.
 
     def start(self, endpoint: str) -> None:
-        """A request has begun."""
+        """A request has begun; seen by other workers before its work starts."""
         self._started[endpoint].inc()
         self._active.inc()
 
-    def finish(self, method: str, endpoint: str, status: int, seconds: float) -> None:
-        """A request has been answered with this status."""
+    def finish(
+        self, method: str, endpoint: str, status: int, seconds: float, trace_id: str | None = None
+    ) -> None:
+        """A request has been answered with this status; a sampled trace becomes an exemplar."""
         child = self._finished.get((method, endpoint, status))
         if child is None:
             name = method if method in _METHODS else "other"
-            child = self._requests.labels(name, endpoint, str(status))
+            child = self.counter(f.REQUESTS, name, endpoint, str(status))
         child.inc()
-        self._seconds[endpoint].observe(seconds)
+        if status >= 500:
+            self._failed[endpoint].inc()
+        bucket = self._seconds[endpoint].observe(seconds)
+        if trace_id is not None:
+            exemplar = Exemplar({"trace_id": trace_id}, seconds, time())
+            self._exemplars[endpoint, bucket] = exemplar
 
     def leave(self) -> None:
         """A request is no longer active, answered or not."""
         self._active.dec()
 
-    def model(self, name: str, version: int, classes: Sequence[str] = ()) -> ModelMetrics:
-        """The children of one model version; `classes` get one more, "other"."""
-        labels = (name, str(version))
-        names = (*classes, "other") if classes else ()
-        return ModelMetrics(
-            invalid={kind: self._invalid.labels(*labels, kind) for kind in _INVALID},
-            classes=[self._classes.labels(*labels, each) for each in names],
-            score=self._score.labels(*labels),
-            rows=self._rows.labels(*labels),
-            seconds=self._inference.labels(*labels),
-            batch_size=self._batch.labels(name),
-            errors={"runtime": self._errors.labels(*labels, "runtime")},
-            ready=self._ready.labels(*labels),
-        )
+    def rejected(self, model: str | None, reason: str) -> None:
+        """An inference was refused; a name that is no announced model's counts as no model's."""
+        child = self._rejected.get((model or NO_MODEL, reason))
+        (child or self._rejected[NO_MODEL, reason]).inc()
 
-    def queue(self, name: str) -> tuple[Gauge, Counter]:
-        """Depth of a model's queue, and the inferences refused because it was full."""
-        return self._depth.labels(name), self._rejected.labels(name, "queue_full")
+    # Models: called when one is found, loaded, unloaded.
 
     def announce(self, name: str, version: int) -> None:
         """A model version was found: not ready, no failure yet."""
-        self._ready.labels(name, str(version)).set(0)
-        for reason in _LOAD_FAILURES:
-            self._load_failures.labels(name, str(version), reason)
+        self._versions.setdefault(name, {}).setdefault(version, False)
+        self.gauge(f.READY, name, str(version)).set(0)
+        for reason in f.LOAD_FAILURES:
+            self.counter(f.FAILED_LOADS, name, str(version), reason)
+        for reason in REJECTIONS:
+            self._rejected[name, reason] = self.counter(f.REJECTED, name, reason)
+        for family in f.COUNTED_BY_MODEL:
+            self.counter(family, name)
+        self.histogram(f.LOAD_SECONDS, name)
+        self.gauge(f.DEPTH, name)
+
+    def model(self, name: str, version: int, classes: Sequence[str] = ()) -> ModelMetrics:
+        """The series of one model version; `classes` get one more, "other"."""
+        return ModelMetrics(self, name, str(version), classes)
+
+    def queue(self, name: str) -> tuple[Gauge, Counter]:
+        """Depth of a model's queue, and the inferences refused because it was full."""
+        return self.gauge(f.DEPTH, name), self.counter(f.REJECTED, name, "queue_full")
+
+    def queue_depth(self, name: str) -> Gauge:
+        """Inferences of a model that run or wait."""
+        return self.gauge(f.DEPTH, name)
+
+    def cache(self, name: str) -> tuple[Counter, Counter]:
+        """Hits and misses of a model's response cache."""
+        return self.counter(f.CACHE_HITS, name), self.counter(f.CACHE_MISSES, name)
 
     def load_failed(self, name: str, version: int, reason: str) -> None:
         """A model version could not be made ready; reason is one of a fixed set."""
-        self._load_failures.labels(name, str(version), reason).inc()
+        self.counter(f.FAILED_LOADS, name, str(version), reason).inc()
 
-    def loaded(self, name: str, version: int, sha256: str, framework: str) -> None:
-        """A model's bytes are in memory."""
-        self._info.labels(name, str(version), sha256, framework).set(1)
+    def loaded(
+        self,
+        name: str,
+        version: int,
+        sha256: str,
+        framework: str,
+        seconds: float | None = None,
+        memory: int | None = None,
+    ) -> None:
+        """A model is in memory: `seconds` from file to ready, `memory` in bytes."""
+        self.gauge(f.INFO, name, str(version), sha256, framework).set(1)
+        if seconds is not None:
+            self.histogram(f.LOAD_SECONDS, name).observe(seconds)
+        if memory is not None:
+            self.gauge(f.MEMORY, name, str(version)).set(memory)
+        self._versions.setdefault(name, {})[version] = True
+        self._show_version(name)
 
-    def runs_on(self, name: str, version: int, provider: str, gpu_required: bool) -> None:
-        """The provider that ONNX Runtime really took."""
+    def runs_on(
+        self,
+        name: str,
+        version: int,
+        provider: str,
+        gpu_required: bool,
+        device: str | None = None,
+        fallback: bool = False,
+    ) -> None:
+        """The provider and device that ONNX Runtime really took; `fallback`: not the one asked."""
         required = str(gpu_required).lower()
-        self._provider.labels(name, str(version), provider, required).set(1)
+        self.gauge(f.PROVIDER, name, str(version), provider, required).set(1)
+        place = device or ("cpu" if provider == "CPUExecutionProvider" else "gpu")
+        self.gauge(f.DEVICE, name, str(version), place).set(1)
+        self.gauge(f.FALLBACK, name, str(version)).set(fallback)
+
+    def evicted(self, name: str) -> None:
+        """A model gave up its memory to others."""
+        self.counter(f.EVICTIONS, name).inc()
+
+    def unloaded(self, name: str, version: int) -> None:
+        """A version has left memory but can be loaded again: no facts, not ready."""
+        self._drop(name, str(version), f.FACTS)
+        self.gauge(f.READY, name, str(version)).set(0)
+        self._versions.setdefault(name, {})[version] = False
+        self._show_version(name)
+
+    def forget(self, name: str, version: int) -> None:
+        """A version is no longer served: its series end, and with its last version the model's."""
+        versions = self._versions.setdefault(name, {})
+        versions.pop(version, None)
+        self._drop(name, str(version), f.OF_A_VERSION)
+        self._show_version(name)
+        if not versions:
+            del self._versions[name]
+            for reason in REJECTIONS:
+                self._rejected.pop((name, reason), None)
+            self._drop(name, None, f.OF_A_MODEL)
+
+    def _show_version(self, name: str) -> None:
+        loaded = [version for version, there in self._versions[name].items() if there]
+        if loaded:
+            self.gauge(f.VERSION, name).set(max(loaded))
+        else:
+            self._drop(name, None, (f.VERSION,))
+
+    def _drop(self, name: str, version: str | None, families: Sequence[Family]) -> None:
+        names = {family.name for family in families}
+        wanted = (name,) if version is None else (name, version)
+        self._store.drop(lambda key: key[0] in names and key[1][: len(wanted)] == wanted)
+
+    # Scrapes.
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes, of all workers together."""
-        if not self._shared:
-            return generate_latest(self._registry)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return self.exposition("")[0]
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The text and its content type, as the Accept header asks: OpenMetrics has exemplars."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus_client's view of the store."""
+        grouped: dict[str, list[tuple[Key, list[float]]]] = {}
+        for key, values in sorted(self._store.totals().items()):
+            grouped.setdefault(key[0], []).append((key, values))
+        for family in f.FAMILIES:
+            metric = Metric(family.name, family.text, family.kind)
+            for (_, labels), values in grouped.get(family.name, ()):
+                metric.samples += _samples(family, labels, values, self._exemplars)
+            yield metric
+        restarts = Metric(f.RESTARTS.name, f.RESTARTS.text, "counter")
+        restarts.add_sample(f"{f.RESTARTS.name}_total", {}, self._store.deaths)
+        yield restarts
+
+
+class _Collector(Collector):
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics.collect()
+
+
+def _samples(
+    family: Family,
+    labels: tuple[str, ...],
+    values: list[float],
+    exemplars: dict[tuple[str, int], Exemplar],
+) -> Iterator[Sample]:
+    named = dict(zip(family.labels, labels, strict=True))
+    if family.kind == "counter":
+        yield Sample(f"{family.name}_total", named, values[0])
+    elif family.kind == "gauge":
+        yield Sample(family.name, named, values[0])
+    else:
+        count = 0.0
+        for bucket, edge in enumerate((*family.edges, float("inf"))):
+            count += values[bucket]
+            exemplar = exemplars.get((labels[0], bucket)) if family is f.REQUEST_SECONDS else None
+            with_edge = {**named, "le": _edge(edge)}
+            yield Sample(f"{family.name}_bucket", with_edge, count, None, exemplar)
+        yield Sample(f"{family.name}_count", named, count)
+        yield Sample(f"{family.name}_sum", named, values[-1])
+
+
+def _edge(edge: float) -> str:
+    return "+Inf" if edge == float("inf") else repr(float(edge))
