@@ -113,15 +113,25 @@ class Catalog:
         facts = {"model_id": file.name, "model_version": file.version}
         start = time.perf_counter()
         try:
-            entry.model = Model(file, self._hardware, self._metrics)
+            model = Model(file, self._hardware)
         except ModelLoadError as error:
+            if error.provider:
+                required = self._hardware.require_gpu
+                self._metrics.runs_on(file.name, file.version, error.provider, required)
             entry.state, entry.reason = "failed", str(error)
             self._metrics.load_failed(file.name, file.version, error.reason)
             _log.error("model cannot be made ready", extra={**facts, "reason": str(error)})
             return
-        entry.state = "ready"
-        facts |= {"sha256": entry.model.sha256, "provider": entry.model.provider}
+        entry.state, entry.model = "ready", model
+        self._report(model)
+        facts |= {"sha256": model.sha256, "provider": model.provider}
         _log.info("model ready", extra={**facts, "duration_ms": milliseconds_since(start)})
+
+    def _report(self, model: Model) -> None:
+        name, version = model.name, model.version
+        self._metrics.runs_on(name, version, model.provider, self._hardware.require_gpu)
+        self._metrics.loaded(name, version, model.sha256, model.contract.framework)
+        self._metrics.model(name, version, model.contract.class_names).ready.set(1)
 
     def versions(self, name: str) -> list[int]:
         """Versions of a model, ascending; raises RequestError (404) for an unknown model."""

@@ -1,95 +1,137 @@
-"""One version of one model in memory: an ONNX Runtime session and what watches it."""
+"""One version of one model in memory: an ONNX Runtime session and what is known of it."""
 
 import hashlib
-import time
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnxruntime as ort
 
+from inference_server.models.config import ModelConfig
 from inference_server.models.contract import ContractError, ModelContract, read_contract
+from inference_server.models.failures import (
+    InferenceError,
+    ModelLoadError,
+    brief,
+    is_allocation_failure,
+)
+from inference_server.models.hardware import CPU, TENSORRT, Hardware, choose_providers
+from inference_server.models.session import make_run, open_session
 from inference_server.models.signature import Tensor, TensorSpec, UnsupportedTensorError, read_spec
-from inference_server.observability.metrics import Metrics
-from inference_server.observability.monitor import OutputMonitor
+from inference_server.models.warm_up import warm_up
 
-_GPU = "CUDAExecutionProvider"
-_CPU = "CPUExecutionProvider"
+__all__ = ["Hardware", "InferenceError", "Model", "ModelFile", "ModelLoadError"]
 
+_DEFAULT_BATCH = 32
+_GPU_TOLERANCE = 1e-2  # TF32 and kernels that differ by size
 
-class ModelLoadError(Exception):
-    """A model that cannot be made ready; `reason` is a metric label, the message is for people."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class InferenceError(Exception):
-    """ONNX Runtime failed while running a valid request."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model version in the repository folder, and the hash it must have, if one is known."""
+    """A model version in the repository: its file, config, and the hash it must have, if known.
+
+    `stamp` changes when the file or a config does; `problem` says why it cannot be loaded.
+    """
 
     name: str
     version: int
     path: Path
     expected_sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """Where and how sessions run."""
-
-    require_gpu: bool
-    intra_op_threads: int
+    config: ModelConfig = field(default_factory=ModelConfig)
+    stamp: tuple[object, ...] = ()
+    problem: str | None = None
 
 
 class Model:
-    """A loaded model; `run` may be called from several threads at once."""
+    """A loaded model; `run` may be called from several threads at once.
 
-    def __init__(self, file: ModelFile, hardware: Hardware, metrics: Metrics) -> None:
+    `seconds` holds the time of a run by its rows, as measured at warm-up; batches are at most
+    `max_batch_size` rows (1 where rows cannot be joined), and on a GPU padded to `buckets`.
+    """
+
+    name: str
+    version: int
+    sha256: str
+    provider: str
+    device: str
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
+    contract: ModelContract
+    config: ModelConfig
+    batchable: bool
+    max_batch_size: int
+    buckets: tuple[int, ...]
+    seconds: dict[int, float]
+
+    def __init__(self, file: ModelFile, hardware: Hardware) -> None:
         """Read, verify, load and warm the file up; raises ModelLoadError."""
         self.name = file.name
         self.version = file.version
+        self.config = file.config
         content, self.sha256 = _read(file)
-        self._session = _open_session(content, file.path.parent, hardware)
-        self.provider = self._session.get_providers()[0]
-        metrics.runs_on(file.name, file.version, self.provider, hardware.require_gpu)
-        if hardware.require_gpu and self.provider == _CPU:
-            raise ModelLoadError("gpu", "a GPU is required, but ONNX Runtime took the CPU")
-        self.inputs, self.outputs, self.contract = _describe(self._session)
+        threads = file.config.intra_op_threads or hardware.intra_op_threads
+        providers = choose_providers(file.config, hardware, self.sha256)
+        session = open_session(content, file.path.parent, threads, providers)
+        self.provider = session.get_providers()[0]
+        self.device = "cpu" if self.provider == CPU else "gpu:0"
+        if hardware.demands_gpu(file.config) and self.provider == CPU:
+            message = "a GPU is required, but ONNX Runtime took the CPU"
+            raise ModelLoadError("gpu", message, self.provider)
+        self.inputs, self.outputs, self.contract = _describe(session)
         self._output_names = list(self.outputs)
-        self._metrics = metrics.model(file.name, file.version, self.contract.class_names)
-        self._monitor = OutputMonitor(self.contract, self._metrics)
+        self._run = make_run(
+            session,
+            self.inputs,
+            self.outputs,
+            shrink=file.config.arena_shrinkage,
+            bind=file.config.gpu.io_binding and self.provider != CPU,
+        )
         self._warm_up()
-        metrics.loaded(file.name, file.version, self.sha256, self.contract.framework)
-        self._metrics.ready.set(1)
 
     def _warm_up(self) -> None:
-        feeds = {spec.name: spec.sample() for spec in self.inputs.values()}
-        try:
-            self._session.run(None, feeds)
-        except Exception as error:  # ONNX Runtime's errors share no base class
-            raise ModelLoadError("warm_up", f"the warm-up run failed: {_brief(error)}") from error
+        config = self.config
+        sizes = batch_sizes(config)
+        if self.provider == TENSORRT:
+            sizes = sizes[::-1]  # an engine for the largest batch serves the smaller ones
+        tolerance = config.batch_tolerance
+        if tolerance is None:
+            tolerance = 0 if self.provider == CPU else _GPU_TOLERANCE
+        observed = warm_up(
+            self._run, self.inputs, self.outputs, config.warm_up_shapes, sizes, tolerance
+        )
+        self.seconds = observed.seconds
+        self.batchable = observed.unbatchable is None
+        self.buckets = tuple(sorted(sizes)) if self.batchable else (1,)
+        self.max_batch_size = self.buckets[-1]
+        if observed.unbatchable:
+            _log.info(
+                "batching is off",
+                extra={
+                    "model_id": self.name,
+                    "model_version": self.version,
+                    "reason": observed.unbatchable,
+                },
+            )
 
     def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """All outputs for validated inputs; raises InferenceError."""
-        start = time.perf_counter()
         try:
-            values = self._session.run(self._output_names, feeds)
+            values = self._run(feeds)
         except Exception as error:  # ONNX Runtime's errors share no base class
-            self._metrics.errors["runtime"].inc()
-            raise InferenceError(_brief(error)) from error
-        self._metrics.seconds.observe(time.perf_counter() - start)
-        outputs = dict(zip(self._output_names, values, strict=True))
-        rows = _rows(feeds)
-        self._metrics.rows.inc(rows)
-        self._metrics.batch_size.observe(rows)
-        self._monitor.observe(outputs)
-        return outputs
+            memory = is_allocation_failure(error)
+            raise InferenceError(brief(error), memory=memory) from error
+        return dict(zip(self._output_names, values, strict=True))
+
+
+def batch_sizes(config: ModelConfig) -> tuple[int, ...]:
+    """The sizes to warm up: the configured buckets, or the powers of two up to the maximum."""
+    if config.batch_buckets:
+        return config.batch_buckets
+    largest = config.max_batch_size or _DEFAULT_BATCH
+    return (*(2**power for power in range(largest.bit_length()) if 2**power < largest), largest)
 
 
 def _read(file: ModelFile) -> tuple[bytes, str]:
@@ -103,30 +145,6 @@ def _read(file: ModelFile) -> tuple[bytes, str]:
     return content, digest
 
 
-def _open_session(content: bytes, folder: Path, hardware: Hardware) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # what runs wrong is raised as well, and logged as JSON
-    options.intra_op_num_threads = hardware.intra_op_threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(folder)
-    )
-    try:
-        session = ort.InferenceSession(content, options, providers=_providers())
-    except Exception as error:  # ONNX Runtime's errors share no base class
-        raise ModelLoadError("file", f"no usable ONNX model: {_brief(error)}") from error
-    session.disable_fallback()
-    return session
-
-
-def _providers() -> list[str]:
-    if _GPU not in ort.get_available_providers():
-        return [_CPU]
-    ort.preload_dlls()  # CUDA from Python packages is found only after this
-    return [_GPU, _CPU]
-
-
 def _describe(
     session: ort.InferenceSession,
 ) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec], ModelContract]:
@@ -137,13 +155,3 @@ def _describe(
     except (UnsupportedTensorError, ContractError) as error:
         raise ModelLoadError("signature", str(error)) from error
     return inputs, outputs, contract
-
-
-def _rows(feeds: Mapping[str, Tensor]) -> int:
-    first = next(iter(feeds.values()), None)
-    return first.shape[0] if first is not None and first.ndim else 1
-
-
-def _brief(error: Exception) -> str:
-    """ONNX Runtime's message in one line of bounded length."""
-    return " ".join(str(error).split())[:300]
