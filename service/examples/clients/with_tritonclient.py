@@ -1,0 +1,20 @@
+"""Ask for eight digits as binary tensors: python with_tritonclient.py localhost:8080."""
+
+import sys
+
+import numpy as np
+import tritonclient.http as protocol
+from sklearn.datasets import load_digits
+
+
+def main(address: str) -> None:
+    """Print what the model reads in eight images."""
+    images = load_digits().images[:8, None].astype(np.float32)
+    tensor = protocol.InferInput("image", list(images.shape), "FP32")
+    tensor.set_data_from_numpy(images)
+    with protocol.InferenceServerClient(address) as client:
+        print(*client.infer("digits", [tensor]).as_numpy("label"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
