@@ -10,7 +10,7 @@ from starlette.responses import Response
 from inference_server import __version__
 from inference_server.models.catalog import Entry
 from inference_server.observability.metrics import CONTENT_TYPE
-from inference_server.protocol.v2 import json_response
+from inference_server.protocol.responses import json_response
 from inference_server.state import State
 
 

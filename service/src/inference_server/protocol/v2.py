@@ -1,162 +1,205 @@
-"""Open Inference Protocol v2 over REST: metadata and inference with JSON tensors."""
+"""Open Inference Protocol v2 over REST: an inference read and its answer written.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+The way of a small JSON request is as short as Python allows; `plan.py` holds what is prepared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inference_server import __version__
 from inference_server.errors import RequestError
+from inference_server.inference.call import Answer, Call
 from inference_server.models.model import Model
 from inference_server.models.signature import Tensor, TensorSpec
-from inference_server.protocol.tensors import check_names, check_shape, flatten, to_tensor
-from inference_server.state import State
-from inference_server.transport.body import read_object
+from inference_server.protocol.adapter import answer_request
+from inference_server.protocol.binary import read_tensor
+from inference_server.protocol.content_type import require_binary, require_json
+from inference_server.protocol.json_body import load_object, require_unique_keys
+from inference_server.protocol.metadata import model_metadata, model_ready, server_metadata
+from inference_server.protocol.parameters import binary_size, read_parameters
+from inference_server.protocol.plan import Plan, plan_of
+from inference_server.protocol.tensors import (
+    check_names,
+    check_shape,
+    count_rows,
+    flatten,
+    to_tensor,
+)
+from inference_server.protocol.v2_answer import write_answer
+from inference_server.protocol.v2_binary import HEADER_LENGTH, Tail, header_length, read_raw
+
+__all__ = ["V2Request", "infer", "model_metadata", "model_ready", "read", "server_metadata"]
 
 _MAX_RANK = 32
+_INTEGERS = frozenset({int})
+_NO_NAMES: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class InferenceRequest:
-    """A validated request: what to feed the model and what to answer with."""
+class V2Request:
+    """A request that fits the model, and how its answer is to be written."""
 
-    feeds: Mapping[str, Tensor]
-    outputs: list[str]
-    id: str | None
+    __slots__ = ("_binary", "_id", "_outputs", "_plan", "feeds", "rows")
 
+    def __init__(
+        self,
+        plan: Plan,
+        feeds: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        binary: frozenset[str],
+        identity: str | None,
+    ) -> None:
+        self.feeds = feeds
+        self.rows = count_rows(feeds, plan.batchable)
+        self._plan = plan
+        self._outputs = outputs
+        self._binary = binary
+        self._id = identity
 
-def json_response(content: Any, status: int = 200, version: int | None = None) -> Response:
-    """A JSON response; arrays are written as they are, NaN and infinities as null."""
-    headers = None if version is None else {"X-Model-Version": str(version)}
-    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(body, status, headers, "application/json")
-
-
-async def server_metadata(_: Request) -> Response:
-    """Name, version and protocol extensions of the server."""
-    return json_response({"name": "inference-server", "version": __version__, "extensions": []})
-
-
-async def model_metadata(request: Request) -> Response:
-    """Signature of a model version."""
-    state: State = request.app.state.server
-    name, version = request.path_params["model"], request.path_params.get("version")
-    model = state.catalog.model(name, version)
-    return json_response(
-        {
-            "name": name,
-            "versions": [str(number) for number in state.catalog.versions(name)],
-            "platform": "onnxruntime_onnx",
-            "inputs": [_describe(spec) for spec in model.inputs.values()],
-            "outputs": [_describe(spec) for spec in model.outputs.values()],
-        },
-        version=model.version,
-    )
+    def write(self, outputs: Mapping[str, Tensor]) -> Answer:
+        """The answer as JSON, followed by the outputs that were asked for as binary data."""
+        return write_answer(self._plan, self._id, self._outputs, self._binary, outputs)
 
 
-async def model_ready(request: Request) -> Response:
-    """Whether a model version can answer."""
-    state: State = request.app.state.server
-    name, version = request.path_params["model"], request.path_params.get("version")
-    entry = state.catalog.entry(name, version)
-    ready = entry.state == "ready" and not state.draining
-    return json_response({"name": name, "ready": ready}, 200 if ready else 503)
-
-
-async def infer(request: Request) -> Response:
-    """Run a model version on JSON tensors."""
-    state: State = request.app.state.server
-    model = state.catalog.model(request.path_params["model"], request.path_params.get("version"))
-    asked = read_request(await read_object(request, state.settings.max_body_bytes), model)
-    outputs = await state.scheduler.run(model, asked.feeds)
-    content: dict[str, Any] = {"model_name": model.name, "model_version": str(model.version)}
-    if asked.id is not None:
-        content["id"] = asked.id
-    content["outputs"] = [_write(model.outputs[name], outputs[name]) for name in asked.outputs]
-    return json_response(content, version=model.version)
-
-
-def read_request(content: Mapping[str, Any], model: Model) -> InferenceRequest:
+def read(call: Call, model: Model) -> V2Request:
     """Check a request against the protocol and the model's signature.
 
-    Raises RequestError (400) that says what is wrong.
+    Raises RequestError (400, 415) that says what is wrong.
     """
+    plan = plan_of(model)
+    length = call.headers.get(HEADER_LENGTH)
+    body = call.body
+    if length is None:
+        require_json(call.headers)
+        return _read(load_object(body), body, plan, None)
+    require_binary(call.headers)
+    size = header_length(length, len(body))
+    whole = memoryview(body)
+    if not size:
+        return V2Request(plan, read_raw(whole, plan), plan.output_names, plan.all_binary, None)
+    return _read(load_object(whole[:size]), body[:size], plan, Tail(whole[size:]))
+
+
+def _read(content: dict[str, Any], body: bytes, plan: Plan, tail: Tail | None) -> V2Request:
     identity = content.get("id")
-    if identity is not None and not isinstance(identity, str):
+    if identity is not None and type(identity) is not str:
         raise RequestError(400, "'id' is no string")
-    _no_binary(content, "request")
+    parameters = read_parameters(content, "request")
     inputs = _objects(content, "inputs")
-    check_names([item["name"] for item in inputs], model.inputs)
+    pairs = len(content) + len(parameters)
+    feeds: dict[str, Tensor] = {}
     sizes: dict[str, int] = {}
-    feeds = {item["name"]: _read_input(model.inputs[item["name"]], item, sizes) for item in inputs}
-    return InferenceRequest(feeds, _wanted(content, model), identity)
+    _check_inputs(inputs, plan)
+    for item in inputs:
+        spec = plan.inputs[item["name"]]
+        given = read_parameters(item, spec.name)
+        shape = _shape(spec, item, sizes, plan)
+        feeds[spec.name] = _tensor(spec, item, shape, binary_size(given, spec.name), tail)
+        pairs += len(item) + len(given)
+    if tail is not None:
+        tail.require_end()
+    everything = parameters.get("binary_data_output", False)
+    names: Sequence[str] = plan.output_names
+    binary = plan.all_binary if everything else _NO_NAMES
+    if "outputs" in content:
+        names, binary, more = _outputs(content, plan, everything)
+        pairs += more
+    require_unique_keys(body, content, pairs)
+    return V2Request(plan, feeds, names, binary, identity)
+
+
+def _check_inputs(inputs: list[dict[str, Any]], plan: Plan) -> None:
+    if len(inputs) != 1 or plan.single is None or inputs[0]["name"] != plan.single.name:
+        check_names([item["name"] for item in inputs], plan.inputs)
 
 
 def _objects(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     items = content.get(key)
-    if not isinstance(items, list):
+    if type(items) is not list:
         raise RequestError(400, f"{key!r} is missing or no array")
     for item in items:
-        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        if type(item) is not dict or type(item.get("name")) is not str:
             raise RequestError(400, f"an element of {key!r} is no object with a 'name'")
-        _no_binary(item, item["name"][:128])
     return items
 
 
-def _no_binary(item: Mapping[str, Any], where: str) -> None:
-    parameters = item.get("parameters")
-    if parameters is None:
-        return
-    if not isinstance(parameters, dict):
-        raise RequestError(400, f"{where!r}: 'parameters' is no object")
-    asked = ("binary_data_size", "binary_data", "binary_data_output")
-    if any(parameters.get(name) for name in asked):
-        raise RequestError(400, f"{where!r}: binary tensors are not supported; use JSON")
+def _shape(
+    spec: TensorSpec, item: Mapping[str, Any], sizes: dict[str, int], plan: Plan
+) -> tuple[int, ...]:
+    """The shape of an input, if it fits the signature and the inputs before it."""
+    given = item.get("shape")
+    if type(given) is not list or len(given) > _MAX_RANK:
+        raise RequestError(400, f"input {spec.name!r}: 'shape' is missing or no array of sizes")
+    shape = tuple(given)
+    if not _INTEGERS.issuperset(map(type, given)):
+        raise _no_size(spec)
+    if shape in plan.accepted:
+        return shape
+    if any(size < 1 for size in given):
+        raise _no_size(spec)
+    check_shape(spec, shape, sizes)
+    if plan.single is not None:
+        plan.accept(shape)
+    return shape
 
 
-def _read_input(spec: TensorSpec, item: Mapping[str, Any], sizes: dict[str, int]) -> Tensor:
+def _no_size(spec: TensorSpec) -> RequestError:
+    return RequestError(400, f"input {spec.name!r}: a size in 'shape' is no positive integer")
+
+
+def _tensor(
+    spec: TensorSpec,
+    item: Mapping[str, Any],
+    shape: tuple[int, ...],
+    size: int | None,
+    tail: Tail | None,
+) -> Tensor:
     if item.get("datatype") != spec.datatype:
         raise RequestError(
             400,
             f"input {spec.name!r}: datatype {str(item.get('datatype'))[:16]!r}, "
             f"expected {spec.datatype!r}",
         )
-    shape = item.get("shape")
-    if not isinstance(shape, list) or len(shape) > _MAX_RANK:
-        raise RequestError(400, f"input {spec.name!r}: 'shape' is missing or no array of sizes")
-    if not all(type(size) is int and size > 0 for size in shape):
-        raise RequestError(400, f"input {spec.name!r}: a size in 'shape' is no positive integer")
-    check_shape(spec, shape, sizes)
-    return to_tensor(spec, flatten(spec.name, item.get("data"), shape), shape)
+    if size is None:
+        return to_tensor(spec, flatten(spec.name, item.get("data"), shape), shape)
+    if "data" in item:
+        raise RequestError(400, f"input {spec.name!r}: both 'data' and 'binary_data_size'")
+    if tail is None:
+        raise RequestError(
+            400,
+            f"input {spec.name!r}: 'binary_data_size', "
+            "but the request has no header Inference-Header-Content-Length",
+        )
+    return read_tensor(spec, tail.take(spec.name, size), shape)
 
 
-def _wanted(content: Mapping[str, Any], model: Model) -> list[str]:
-    if not content.get("outputs"):
-        if content.get("outputs", []) not in ([], None):
-            raise RequestError(400, "'outputs' is no array")
-        return list(model.outputs)
-    names = [item["name"] for item in _objects(content, "outputs")]
-    for name in names:
-        if name not in model.outputs:
+def _outputs(
+    content: Mapping[str, Any], plan: Plan, everything: bool
+) -> tuple[Sequence[str], frozenset[str], int]:
+    """Outputs asked for, which of them as binary data, and how many pairs said so."""
+    if content["outputs"] in ([], None):
+        return plan.output_names, plan.all_binary if everything else _NO_NAMES, 0
+    names: list[str] = []
+    binary: set[str] = set()
+    pairs = 0
+    for item in _objects(content, "outputs"):
+        name = item["name"]
+        if name not in plan.outputs:
             raise RequestError(400, f"unknown output {name[:128]!r}")
-    if len(set(names)) != len(names):
-        raise RequestError(400, "an output is asked for twice")
-    return names
+        if name in names:
+            raise RequestError(400, "an output is asked for twice")
+        given = read_parameters(item, name)
+        if given.get("binary_data", everything):
+            binary.add(name)
+        names.append(name)
+        pairs += len(item) + len(given)
+    return names, frozenset(binary), pairs
 
 
-def _describe(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.wire_shape}
-
-
-def _write(spec: TensorSpec, tensor: Tensor) -> dict[str, Any]:
-    flat = tensor.ravel()
-    return {
-        "name": spec.name,
-        "datatype": spec.datatype,
-        "shape": list(tensor.shape),
-        "data": flat.tolist() if spec.datatype == "BYTES" else np.ascontiguousarray(flat),
-    }
+async def infer(request: Request) -> Response:
+    """Run a model version on tensors."""
+    name, version = request.path_params["model"], request.path_params.get("version")
+    return await answer_request(request, read, name, version)
