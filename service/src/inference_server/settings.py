@@ -4,8 +4,15 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class InvalidSettingsError(Exception):
@@ -15,6 +22,21 @@ class InvalidSettingsError(Exception):
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"],
     BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+]
+
+
+# fmt: off
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
+    "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512",
+]
+# fmt: on
+Algorithms = Annotated[
+    tuple[Algorithm, ...],
+    NoDecode,
+    BeforeValidator(
+        lambda value: tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+    ),
 ]
 
 
@@ -57,6 +79,52 @@ class Settings(BaseSettings):
     api_key_hashes_file: Path | None = Field(
         None, description="file of client:sha256 lines, or a folder with one file per client"
     )
+    jwt_jwks: str | None = Field(
+        None, description="keys that sign tokens (JWKS): a file, or a URL (https)"
+    )
+    jwt_secret_file: Path | None = Field(
+        None, description="file with the secret of tokens signed by HS256, 32 bytes or more"
+    )
+    jwt_algorithms: Algorithms = Field(
+        ("RS256", "ES256"), description="algorithms a token may be signed by, with commas between"
+    )
+    jwt_issuer: str | None = Field(None, description="what a token's iss has to be")
+    jwt_audience: str | None = Field(None, description="what a token's aud has to contain")
+    jwt_scope_claim: str = Field(
+        "scope", min_length=1, description="claim with the scopes: scope, scp or roles, say"
+    )
+    jwt_client_claim: str = Field(
+        "sub", min_length=1, description="claim that names the client: sub or client_id, say"
+    )
+    jwt_models_claim: str | None = Field(
+        None, description="claim with the models a client may use (default: every model)"
+    )
+    jwt_leeway_seconds: int = Field(
+        10, ge=0, le=300, description="how far clocks may differ for exp and nbf"
+    )
+    metrics_auth: bool = Field(False, description="ask for the scope metrics at /metrics")
+    rate_limit: int | None = Field(
+        None, ge=1, le=10**9, description="requests a minute of each client (default: no limit)"
+    )
+    rate_limit_burst: int | None = Field(
+        None, ge=1, le=10**9, description="requests at once (default: those of a minute)"
+    )
+    rate_limit_redis_url: SecretStr | None = Field(
+        None, description="Redis or Valkey that all servers count in (default: each by itself)"
+    )
+    rate_limit_redis_away: Literal["allow", "refuse"] = Field(
+        "allow", description="without that Redis: allow, each server counting for itself, or refuse"
+    )
+    max_decompression_ratio: int = Field(
+        100, ge=1, le=1100, description="how many times its size a compressed body may have"
+    )
+    max_json_depth: int = Field(
+        64, ge=8, le=500, description="how deep the arrays and objects of a body may be nested"
+    )
+    docs: bool = Field(True, description="serve /docs and /openapi.json")
+    hsts_seconds: int = Field(
+        0, ge=0, description="max-age of Strict-Transport-Security, where TLS ends in front"
+    )
     model_name: str | None = Field(None, description="model that must be served")
     model_version: int | None = Field(None, ge=1, description="its version")
     model_sha256: str | None = Field(
@@ -70,12 +138,39 @@ class Settings(BaseSettings):
             raise ValueError(f"{value} is no folder")
         return value
 
-    @field_validator("api_key_hashes_file")
+    @field_validator("api_key_hashes_file", "jwt_secret_file")
     @classmethod
     def _exists(cls, value: Path | None) -> Path | None:
         if value is not None and not value.exists():
             raise ValueError(f"{value} does not exist")
         return value
+
+    @field_validator("rate_limit_redis_url")
+    @classmethod
+    def _is_of_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("a URL redis://, rediss:// or unix://")
+        return value
+
+    @model_validator(mode="after")
+    def _credentials_are_checked(self) -> Self:
+        symmetric = {name for name in self.jwt_algorithms if name.startswith("HS")}
+        sources = (
+            ("JWT_SECRET_FILE", self.jwt_secret_file, symmetric, "an HS algorithm"),
+            ("JWT_JWKS", self.jwt_jwks, set(self.jwt_algorithms) - symmetric, "one other than HS"),
+        )
+        for name, source, algorithms, missing in sources:
+            if source is not None and not (self.jwt_issuer and self.jwt_audience):
+                raise ValueError(f"{name} needs JWT_ISSUER and JWT_AUDIENCE")
+            if source is not None and not algorithms:
+                raise ValueError(f"{name} needs {missing} in JWT_ALGORITHMS")
+        if self.jwt_secret_file is None and symmetric:
+            raise ValueError("an HS algorithm in JWT_ALGORITHMS needs JWT_SECRET_FILE")
+        if self.metrics_auth and not (
+            self.api_key_hashes_file or self.jwt_jwks or self.jwt_secret_file
+        ):
+            raise ValueError("METRICS_AUTH needs API_KEY_HASHES_FILE, JWT_JWKS or JWT_SECRET_FILE")
+        return self
 
     @model_validator(mode="after")
     def _expectation_is_whole(self) -> Self:
@@ -83,6 +178,9 @@ class Settings(BaseSettings):
         if any(part is None for part in expected) and any(part is not None for part in expected):
             raise ValueError("MODEL_NAME, MODEL_VERSION and MODEL_SHA256 go together")
         return self
+
+
+_SECRETS = frozenset({"rate_limit_redis_url"})  # may hold a password
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -119,6 +217,8 @@ def _explain(error: ValidationError) -> list[str]:
         if problem["loc"]:
             name = str(problem["loc"][0])
             option = "--" + name.replace("_", "-")
-            reason = f"{option} ({name.upper()}): {reason}, got {str(problem['input'])[:80]!r}"
+            reason = f"{option} ({name.upper()}): {reason}"
+            if name not in _SECRETS:
+                reason += f", got {str(problem['input'])[:80]!r}"
         lines.append(reason)
     return lines
