@@ -1,6 +1,5 @@
-"""Settings of the server: each one a command option and an environment variable."""
+"""Settings of the server: each a command option, an environment variable, a line of a file."""
 
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -8,7 +7,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -54,6 +52,13 @@ class Settings(BaseSettings):
         None, ge=1, le=65535, description="port of the gRPC front end (default: none)"
     )
     workers: int = Field(1, ge=1, le=64, description="server processes")
+    settings_file: Path | None = Field(
+        None, description="settings in TOML or YAML, by their names in lower case"
+    )
+    state_folder: Path | None = Field(
+        None,
+        description="folder that outlives a crash: which models ran, and which are quarantined",
+    )
     log_level: LogLevel = Field("info", description="debug, info, warning or error")
     log_sample_rate: float = Field(
         0.01,
@@ -73,6 +78,15 @@ class Settings(BaseSettings):
         128, ge=1, description="inferences that run or wait; beyond it the answer is 429"
     )
     inference_threads: int = Field(1, ge=1, le=64, description="inferences that run at once")
+    max_queue: int = Field(
+        256, ge=1, le=65536, description="requests that wait for one model; beyond it 429"
+    )
+    inline_ms: float = Field(
+        1, ge=0, le=10, description="models whose largest batch is faster run in the event loop"
+    )
+    hang_seconds: float = Field(
+        30, gt=0, le=3600, description="a run that takes longer makes its model not ready"
+    )
     intra_op_threads: int | None = Field(
         None, ge=1, le=256, description="threads inside one inference (default: the CPU quota)"
     )
@@ -178,47 +192,3 @@ class Settings(BaseSettings):
         if any(part is None for part in expected) and any(part is not None for part in expected):
             raise ValueError("MODEL_NAME, MODEL_VERSION and MODEL_SHA256 go together")
         return self
-
-
-_SECRETS = frozenset({"rate_limit_redis_url"})  # may hold a password
-
-
-def add_options(parser: ArgumentParser) -> None:
-    """Give the parser one option per setting; an option not given leaves no attribute value."""
-    for name, field in Settings.model_fields.items():
-        option = "--" + name.replace("_", "-")
-        text = f"{field.description} (environment: {name.upper()}; default: {field.default})"
-        if field.annotation is bool:
-            parser.add_argument(option, action=BooleanOptionalAction, default=None, help=text)
-        else:
-            parser.add_argument(option, metavar="VALUE", default=None, help=text)
-
-
-def load(options: Namespace) -> Settings:
-    """Settings from options, then environment, then defaults.
-
-    Raises InvalidSettingsError that names every wrong setting.
-    """
-    given = {
-        name: value
-        for name in Settings.model_fields
-        if (value := getattr(options, name, None)) is not None
-    }
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        raise InvalidSettingsError("\n".join(_explain(error))) from None
-
-
-def _explain(error: ValidationError) -> list[str]:
-    lines = []
-    for problem in error.errors(include_url=False, include_context=False):
-        reason = problem["msg"].removeprefix("Value error, ")
-        if problem["loc"]:
-            name = str(problem["loc"][0])
-            option = "--" + name.replace("_", "-")
-            reason = f"{option} ({name.upper()}): {reason}"
-            if name not in _SECRETS:
-                reason += f", got {str(problem['input'])[:80]!r}"
-        lines.append(reason)
-    return lines
