@@ -1,6 +1,5 @@
-"""Tensors as gRPC carries them: raw little-endian bytes, or lists of one type each."""
+"""Tensors as lists of one type each (InferTensorContents); raw bytes are those of REST's binary."""
 
-import struct
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from inference_server.errors import RequestError
 from inference_server.models.signature import Tensor, TensorSpec
+from inference_server.protocol.datatypes import DATATYPES
 
 # FP16 and BF16 have no list: the protocol carries them as raw bytes only.
 _LISTS = {
@@ -25,7 +25,6 @@ _LISTS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-_LENGTH = struct.Struct("<I")
 
 
 def has_list(datatype: str) -> bool:
@@ -33,24 +32,7 @@ def has_list(datatype: str) -> bool:
     return datatype in _LISTS
 
 
-def from_raw(spec: TensorSpec, content: bytes, shape: Sequence[int]) -> Tensor:
-    """A tensor from its bytes; raises RequestError (400) unless they are exactly as many."""
-    if spec.datatype == "BYTES":
-        return _texts(spec, _split(spec, content), shape)
-    dtype = np.dtype(spec.dtype)
-    expected = prod(shape) * dtype.itemsize
-    if len(content) != expected:
-        raise RequestError(
-            400,
-            f"input {spec.name!r}: {len(content)} bytes, but shape {list(shape)} of "
-            f"{spec.datatype} takes {expected}",
-        )
-    if spec.datatype == "BOOL" and (np.frombuffer(content, np.uint8) > 1).any():
-        raise RequestError(400, f"input {spec.name!r}: a BOOL is one byte, 0 or 1")
-    return np.frombuffer(content, dtype).reshape(shape)
-
-
-def from_lists(spec: TensorSpec, contents: Any, shape: Sequence[int]) -> Tensor:
+def read_lists(spec: TensorSpec, contents: Any, shape: Sequence[int]) -> Tensor:
     """A tensor from InferTensorContents; raises RequestError (400)."""
     if spec.datatype not in _LISTS:
         raise RequestError(
@@ -64,15 +46,18 @@ def from_lists(spec: TensorSpec, contents: Any, shape: Sequence[int]) -> Tensor:
             )
     values = getattr(contents, wanted)
     if len(values) != prod(shape):
-        raise _wrong_count(spec, len(values), shape)
-    if spec.datatype == "BYTES":
-        return _texts(spec, values, shape)
-    return _narrow(spec, np.array(values)).reshape(shape)
+        raise RequestError(
+            400,
+            f"input {spec.name!r}: {len(values)} values, but shape {list(shape)} holds "
+            f"{prod(shape)}",
+        )
+    flat = _texts(spec, values) if spec.datatype == "BYTES" else _numbers(spec, np.array(values))
+    return flat.reshape(shape)
 
 
-def _narrow(spec: TensorSpec, values: Tensor) -> Tensor:
+def _numbers(spec: TensorSpec, values: Tensor) -> Tensor:
     """The values in the model's own type, which may be smaller than the list's."""
-    dtype = np.dtype(spec.dtype)
+    dtype = DATATYPES[spec.datatype].dtype
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if values.min() < limits.min or values.max() > limits.max:
@@ -80,51 +65,16 @@ def _narrow(spec: TensorSpec, values: Tensor) -> Tensor:
     return values.astype(dtype)
 
 
-def _split(spec: TensorSpec, content: bytes) -> list[bytes]:
-    """The elements of a BYTES tensor, each behind its length in four bytes."""
-    parts, position, end = [], 0, len(content)
-    while position + 4 <= end:
-        (size,) = _LENGTH.unpack_from(content, position)
-        position += 4 + size
-        parts.append(content[position - size : position])
-    if position != end:
-        raise RequestError(400, f"input {spec.name!r}: the lengths of its BYTES do not add up")
-    return parts
-
-
-def _texts(spec: TensorSpec, parts: Sequence[bytes], shape: Sequence[int]) -> Tensor:
-    if len(parts) != prod(shape):
-        raise _wrong_count(spec, len(parts), shape)
-    tensor = np.empty(len(parts), dtype=np.object_)
+def _texts(spec: TensorSpec, values: Sequence[bytes]) -> Tensor:
     try:
-        tensor[:] = [part.decode() for part in parts]
+        return np.fromiter((value.decode() for value in values), np.object_, len(values))
     except UnicodeDecodeError:
-        raise RequestError(400, f"input {spec.name!r}: a string is no UTF-8") from None
-    return tensor.reshape(shape)
+        raise RequestError(400, f"input {spec.name!r}: a BYTES element is no UTF-8") from None
 
 
-def _wrong_count(spec: TensorSpec, count: int, shape: Sequence[int]) -> RequestError:
-    return RequestError(
-        400,
-        f"input {spec.name!r}: {count} values, but shape {list(shape)} holds {prod(shape)}",
-    )
-
-
-def to_raw(datatype: str, tensor: Tensor) -> bytes:
-    """The bytes of a tensor in row-major order, little-endian."""
-    if datatype != "BYTES":
-        return tensor.tobytes()
-    parts = [_encoded(text) for text in tensor.ravel()]
-    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
-
-
-def to_lists(datatype: str, tensor: Tensor, contents: Any) -> None:
+def write_lists(datatype: str, tensor: Tensor, contents: Any) -> None:
     """Write a tensor into InferTensorContents."""
     values = tensor.ravel().tolist()
     if datatype == "BYTES":
-        values = [_encoded(text) for text in values]
+        values = [value.encode() if isinstance(value, str) else value for value in values]
     getattr(contents, _LISTS[datatype]).extend(values)
-
-
-def _encoded(text: str | bytes) -> bytes:
-    return text.encode() if isinstance(text, str) else text

@@ -1,6 +1,6 @@
 """ModelInfer: a protobuf request to feeds, outputs to a protobuf answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,14 @@ from google.protobuf.message import DecodeError
 
 from inference_server.errors import RequestError
 from inference_server.grpc_api import schema
-from inference_server.grpc_api.contents import from_lists, from_raw, has_list, to_lists, to_raw
+from inference_server.grpc_api.contents import has_list, read_lists, write_lists
 from inference_server.inference.call import Answer, Asked, Call
 from inference_server.models.model import Model
 from inference_server.models.signature import Tensor, TensorSpec
-from inference_server.protocol.tensors import check_names, check_shape
+from inference_server.protocol.binary import read_tensor, write_tensor
+from inference_server.protocol.parameters import read_parameters
+from inference_server.protocol.plan import Plan, plan_of
+from inference_server.protocol.tensors import check_names, check_shape, count_rows
 
 _MAX_RANK = 32
 _Request = schema.message("inference.ModelInferRequest")
@@ -35,8 +38,9 @@ class Reader:
 
     def __call__(self, call: Call, model: Model) -> Asked:  # noqa: ARG002
         """Check the request against the model's signature; raises RequestError (400)."""
-        request = self.request
-        check_names([each.name for each in request.inputs], model.inputs)
+        request, plan = self.request, plan_of(model)
+        _check_parameters(request, "request")
+        check_names([each.name for each in request.inputs], plan.inputs)
         raw = request.raw_input_contents
         if raw and len(raw) != len(request.inputs):
             raise RequestError(
@@ -44,40 +48,51 @@ class Reader:
             )
         sizes: dict[str, int] = {}
         feeds = {
-            each.name: _tensor(model.inputs[each.name], each, raw[index] if raw else None, sizes)
+            each.name: _tensor(plan.inputs[each.name], each, raw[index] if raw else None, sizes)
             for index, each in enumerate(request.inputs)
         }
-        outputs = _wanted([each.name for each in request.outputs], model)
-        lists = not raw and all(has_list(model.outputs[name].datatype) for name in outputs)
-        return InferRequest(model, feeds, _rows(feeds), outputs, request.id, lists)
+        names = _wanted(request.outputs, plan)
+        lists = not raw and all(has_list(plan.outputs[name].datatype) for name in names)
+        rows = count_rows(feeds, plan.batchable)
+        return InferRequest(feeds, rows, plan, names, request.id, lists)
 
 
 @dataclass(slots=True)
 class InferRequest:
     """A request that fits the model; `lists` answers as it asked, without raw bytes."""
 
-    model: Model
     feeds: Mapping[str, Tensor]
     rows: int
-    outputs: list[str]
+    plan: Plan
+    names: Sequence[str]
     id: str
     lists: bool
 
     def write(self, outputs: Mapping[str, Tensor]) -> Answer:
         """A serialized ModelInferResponse."""
-        model = self.model
-        response = _Response(model_name=model.name, model_version=str(model.version), id=self.id)
-        for name in self.outputs:
-            datatype, tensor = model.outputs[name].datatype, outputs[name]
+        plan = self.plan
+        header, version = plan.version
+        response = _Response(model_name=plan.name, model_version=version.decode(), id=self.id)
+        for name in self.names:
+            datatype, tensor = plan.outputs[name].datatype, outputs[name]
             written = response.outputs.add(name=name, datatype=datatype, shape=tensor.shape)
             if self.lists:
-                to_lists(datatype, tensor, written.contents)
+                write_lists(datatype, tensor, written.contents)
             else:
-                response.raw_output_contents.append(to_raw(datatype, tensor))
-        return Answer(200, (), response.SerializeToString())
+                response.raw_output_contents.append(write_tensor(tensor))
+        return Answer(200, ((header, version),), response.SerializeToString())
+
+
+def _check_parameters(item: Any, where: str) -> None:
+    given = {}
+    for name, value in item.parameters.items():
+        chosen = value.WhichOneof("parameter_choice")
+        given[name] = getattr(value, chosen) if chosen else None
+    read_parameters({"parameters": given}, where)
 
 
 def _tensor(spec: TensorSpec, given: Any, raw: bytes | None, sizes: dict[str, int]) -> Tensor:
+    _check_parameters(given, spec.name)
     if given.datatype != spec.datatype:
         raise RequestError(
             400,
@@ -88,21 +103,18 @@ def _tensor(spec: TensorSpec, given: Any, raw: bytes | None, sizes: dict[str, in
         raise RequestError(400, f"input {spec.name!r}: a size in 'shape' is no positive integer")
     check_shape(spec, shape, sizes)
     if raw is None:
-        return from_lists(spec, given.contents, shape)
+        return read_lists(spec, given.contents, shape)
     if given.HasField("contents"):
         raise RequestError(400, f"input {spec.name!r}: contents beside raw_input_contents")
-    return from_raw(spec, raw, shape)
+    return read_tensor(spec, memoryview(raw), shape)
 
 
-def _wanted(names: list[str], model: Model) -> list[str]:
-    for name in names:
-        if name not in model.outputs:
-            raise RequestError(400, f"unknown output {name[:128]!r}")
+def _wanted(outputs: Any, plan: Plan) -> Sequence[str]:
+    names = [each.name for each in outputs]
+    for each in outputs:
+        if each.name not in plan.outputs:
+            raise RequestError(400, f"unknown output {each.name[:128]!r}")
+        _check_parameters(each, each.name)
     if len(set(names)) != len(names):
         raise RequestError(400, "an output is asked for twice")
-    return names or list(model.outputs)
-
-
-def _rows(feeds: Mapping[str, Tensor]) -> int:
-    first = next(iter(feeds.values()), None)
-    return first.shape[0] if first is not None and first.ndim else 1
+    return names or plan.output_names
