@@ -1,0 +1,69 @@
+"""Runs batches inside the event loop: what one of its iterations gathered is one batch."""
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from inference_server.scheduling.batch import Batch, Request
+from inference_server.scheduling.waiting import WaitingRequests
+
+Execute = Callable[[Batch], None]
+Deliver = Callable[[Batch, Any], None]  # with the runner
+
+
+class InlineRunner:
+    """For models so fast that handing a batch to a thread would cost more than running it."""
+
+    def __init__(
+        self,
+        waiting: WaitingRequests,
+        max_rows: int,
+        delay: float,
+        execute: Execute,
+        deliver: Deliver,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.waiting = waiting
+        self.max_rows = max_rows
+        self._delay = delay
+        self._execute = execute
+        self._deliver = deliver
+        self._loop = loop
+        self._next: asyncio.Handle | None = None
+        self._due = 0.0
+
+    def put(self, request: Request) -> None:
+        """Let a request run in the next iteration of the event loop, or after the delay."""
+        self.waiting.put(request)
+        if self._next is None:
+            self._schedule()
+        elif self._due and self.waiting.rows >= self.max_rows:
+            self._next.cancel()
+            self._schedule()
+
+    def put_back(self, batch: Batch) -> None:
+        """Let the unanswered requests of a batch that failed run one by one."""
+        self.waiting.put_back_alone(r for r in batch.requests if r.done is not None)
+        if self._next is None:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        wait = 0.0
+        if self._delay and self.waiting.rows < self.max_rows:
+            wait = self.waiting.oldest() + self._delay - perf_counter()
+        if wait > 0:
+            self._due = wait
+            self._next = self._loop.call_later(wait, self._run)
+        else:
+            self._due = 0.0
+            self._next = self._loop.call_soon(self._run)
+
+    def _run(self) -> None:
+        batch = self.waiting.take(self.max_rows, perf_counter())
+        self._next = None
+        if self.waiting.requests:
+            self._schedule()
+        if batch.requests:
+            self._execute(batch)
+        self._deliver(batch, self)

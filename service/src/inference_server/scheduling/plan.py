@@ -1,0 +1,94 @@
+"""How one lane runs its model: the model's own configuration over the settings of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from inference_server.models.signature import Tensor, TensorSpec
+
+if TYPE_CHECKING:
+    from inference_server.models.config import ModelConfig
+    from inference_server.settings import Settings
+
+_CPU = "CPUExecutionProvider"
+_LARGEST_INLINE_FACTOR = 64  # times the batch size that warm-up measured
+
+
+class Runnable(Protocol):
+    """What a lane needs of a model; `run` is called from several threads at once."""
+
+    name: str
+    version: int
+    provider: str
+    batchable: bool
+    seconds: float  # the run of the largest batch at warm-up
+    inputs: Mapping[str, TensorSpec]
+
+    def run(self, feeds: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """All outputs; raises InferenceError."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanePlan:
+    """Rows, requests, bytes and seconds that bound a lane."""
+
+    max_rows: int = 32
+    buckets: tuple[int, ...] = ()  # batches are padded up to these; empty: no padding
+    delay_seconds: float = 0.0
+    max_queue: int = 256
+    threads: int = 1
+    levels: int = 1
+    inline_seconds: float = 0.0  # 0: always in threads
+    hang_seconds: float = 30.0
+    cache_bytes: int = 0
+
+    @property
+    def max_queued_rows(self) -> int:
+        """As many as a full queue of full batches: what bounds the memory of large requests."""
+        return self.max_queue * self.max_rows
+
+
+def plan_lane(model: Runnable, config: ModelConfig, settings: Settings) -> LanePlan:
+    """The plan of one model version on the hardware that it really runs on."""
+    on_cpu = model.provider == _CPU
+    max_rows = (config.max_batch_size or 32) if model.batchable else 1
+    return LanePlan(
+        max_rows=max_rows,
+        buckets=() if on_cpu or max_rows == 1 else gpu_buckets(max_rows, config.batch_buckets),
+        delay_seconds=config.batch_delay_ms / 1000,
+        max_queue=config.max_queue or settings.max_queue,
+        threads=config.instances or settings.inference_threads,
+        levels=config.priority_levels,
+        inline_seconds=settings.inline_ms / 1000 if on_cpu and is_uniform(model) else 0.0,
+        hang_seconds=settings.hang_seconds,
+        cache_bytes=config.cache,
+    )
+
+
+def gpu_buckets(max_rows: int, configured: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """The batch sizes to warm up and to pad to: as configured, else powers of two.
+
+    The largest is always `max_rows`.
+    """
+    if configured:
+        return tuple(sorted({size for size in configured if size < max_rows} | {max_rows}))
+    return (*(1 << n for n in range((max_rows - 1).bit_length())), max_rows)
+
+
+def is_uniform(model: Runnable) -> bool:
+    """Whether only the first dimension is open: all requests fit together, as in warm-up."""
+    return all(
+        isinstance(size, int) and size >= 0
+        for spec in model.inputs.values()
+        for size in spec.shape[1:]
+    )
+
+
+def inline_rows(plan: LanePlan, seconds: float) -> int:
+    """The largest request that may run inside the event loop, by the time of a full batch."""
+    if seconds >= plan.inline_seconds:
+        return 0
+    factor = min(plan.inline_seconds / max(seconds, 1e-6), _LARGEST_INLINE_FACTOR)
+    return int(plan.max_rows * factor)
