@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from inference_server.errors import RequestError
 from inference_server.security.client import Client
-from inference_server.security.keys import KeyFile
+from inference_server.security.keys import read_keys
+from inference_server.security.tokens import TokenError, Tokens
+from inference_server.security.watched import Watched
 from inference_server.settings import Settings
 
 __all__ = ["SCOPE_OF", "Client", "Guard"]
@@ -28,16 +30,27 @@ _REALM = 'Bearer realm="inference-server"'
 _log = logging.getLogger(__name__)
 
 
+class Refreshed(Protocol):
+    """Something read from outside that may change."""
+
+    def refresh(self, forced: bool) -> None:
+        """Look for news; called in a thread about once a second."""
+
+
 class Guard:
     """Credentials, scopes and limits of one process."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises KeyFileError."""
         path = settings.api_key_hashes_file
-        self._keys = None if path is None else KeyFile(path)
-        self._open = frozenset({"metrics"})
-        self._wake = asyncio.Event()
-        self._watcher: asyncio.Task[None] | None = None
+        self._keys = None if path is None else Watched(path, read_keys, "API keys")
+        tokens = settings.jwt_jwks is not None or settings.jwt_secret_file is not None
+        self._tokens = Tokens(settings) if tokens else None
+        self._closed = path is not None or tokens
+        self._open = frozenset() if settings.metrics_auth else frozenset({"metrics"})
+        self._missing = "no valid API key" if not tokens else "no valid API key or token"
+        self._wakes: list[asyncio.Event] = []
+        self._tasks: list[asyncio.Task[None]] = []
 
     def admit(self, headers: Mapping[bytes, bytes], scope: str, model: str | None) -> Client | None:
         """The client that asks, or None where everybody may.
@@ -47,7 +60,7 @@ class Guard:
         some models only has to name one of them to infer: which model answers where none is
         named may change.
         """
-        if self._keys is None or scope in self._open:
+        if not self._closed or scope in self._open:
             return None
         client = self._identify(headers)
         if scope not in client.scopes:
@@ -57,47 +70,65 @@ class Guard:
         return client
 
     def _identify(self, headers: Mapping[bytes, bytes]) -> Client:
+        """The owner of the API key or token; X-API-Key goes before Authorization."""
         key = headers.get(b"x-api-key")
+        token = b""
         if key is None:
             scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
             if scheme.lower() != b"bearer":
                 key = b""
-        client = self._keys.owner(key.strip()) if key and self._keys else None
-        if client is None:
-            challenge = f'{_REALM}, error="invalid_token"' if key else _REALM
-            raise RequestError(401, "no valid API key", {"WWW-Authenticate": challenge})
-        return client
+            key = token = key.strip()
+        if key and self._keys is not None:
+            client = self._keys.value.owner(key)
+            if client is not None:
+                return client
+        reason = self._missing
+        if self._tokens is not None and token.count(b".") == 2:
+            try:
+                return self._tokens.client(token)
+            except TokenError as error:
+                reason = str(error)
+        challenge = f'{_REALM}, error="invalid_token", error_description="{reason}"'
+        raise RequestError(401, reason, {"WWW-Authenticate": challenge if key else _REALM})
 
     def reload(self) -> None:
         """Read keys again soon, changed or not; call it in the event loop."""
-        self._wake.set()
+        for wake in self._wakes:
+            wake.set()
 
     async def start(self) -> None:
-        """Begin to watch for changes."""
-        self._watcher = asyncio.create_task(self._watch())
+        """Begin to watch for changes; keys at a URL are fetched first, where that works."""
+        sources: list[Refreshed] = [] if self._keys is None else [self._keys]
+        if self._tokens is not None:
+            sources += self._tokens.sources
+        await asyncio.gather(*(asyncio.to_thread(each.refresh, False) for each in sources))
+        for source in sources:
+            wake = asyncio.Event()
+            self._wakes.append(wake)
+            self._tasks.append(asyncio.create_task(_watch(source, wake)))
 
     async def stop(self) -> None:
         """End what `start` began."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.wait([self._watcher])
-            self._watcher = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._wakes.clear()
 
-    async def _watch(self) -> None:
-        while True:
-            forced = await self._woken()
-            if self._keys is not None:
-                await asyncio.to_thread(self._keys.refresh, forced)
 
-    async def _woken(self) -> bool:
-        """Whether `reload` was called, within the time between two looks."""
+async def _watch(source: Refreshed, wake: asyncio.Event) -> None:
+    while True:
         try:
             async with asyncio.timeout(_POLL_SECONDS):
-                await self._wake.wait()
+                await wake.wait()
         except TimeoutError:
-            return False
-        self._wake.clear()
-        return True
+            pass
+        forced = wake.is_set()
+        wake.clear()
+        try:
+            await asyncio.to_thread(source.refresh, forced)
+        except Exception:  # a watch that ended would never see the next change
+            _log.exception("keys not looked at")
 
 
 def _covers(models: frozenset[str], scope: str, model: str | None) -> bool:

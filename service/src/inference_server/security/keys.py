@@ -5,25 +5,20 @@ that a slow hash (for passwords) could make harder; it would cost each request m
 """
 
 import hashlib
-import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from inference_server.security.client import DEFAULT_SCOPES, SCOPES, UNLIMITED, Client, Rate
-from inference_server.security.fingerprint import Fingerprint, fingerprint
+from inference_server.security.watched import KeyFileError
+
+__all__ = ["KeyFileError", "KeyRing", "read_keys"]
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@/-]{0,127}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _FIELDS = frozenset({"scopes", "models", "rate", "burst"})
-
-_log = logging.getLogger(__name__)
-
-
-class KeyFileError(Exception):
-    """A file of key hashes that cannot be used; the message names the place."""
 
 
 class KeyRing:
@@ -48,33 +43,6 @@ class KeyRing:
 
     def _blind(self, digest: bytes) -> bytes:
         return hashlib.blake2b(digest, digest_size=32, key=self._secret).digest()
-
-
-class KeyFile:
-    """The keys in a file or folder, read again when it changes."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises KeyFileError."""
-        self._path = path
-        self._seen: Fingerprint = fingerprint(path)
-        self._ring = read_keys(path)
-
-    def owner(self, key: bytes) -> Client | None:
-        """The client that owns this key now, or None."""
-        return self._ring.owner(key)
-
-    def refresh(self, forced: bool) -> None:
-        """Read the keys again where they changed; those in use stay where the new are broken."""
-        now = fingerprint(self._path)
-        if now == self._seen and not forced:
-            return
-        self._seen = now
-        try:
-            self._ring = read_keys(self._path)
-        except KeyFileError as error:
-            _log.error("API keys not replaced", extra={"reason": str(error)})
-            return
-        _log.info("API keys replaced", extra={"reason": str(self._path)})
 
 
 def read_keys(path: Path) -> KeyRing:
