@@ -31,10 +31,11 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_means_not_ready_at_once_but_served_until_the_drain_ends(
-    repository: Path, start: Start
+    repository: Path, start: Start, workers: int
 ) -> None:
-    server = start(repository, "--drain-seconds=2")
+    server = start(repository, "--drain-seconds=2", f"--workers={workers}")
     server.process.send_signal(signal.SIGTERM)
     wait_until(lambda: server.status("/v2/health/ready") == 503, 1)
     answer = server.post("/predict", ROW)
@@ -46,17 +47,16 @@ def test_sigterm_means_not_ready_at_once_but_served_until_the_drain_ends(
     assert any(event["message"] == "draining" for event in server.events())
 
 
-def test_a_second_sigterm_ends_the_drain(repository: Path, start: Start) -> None:
-    server = start(repository, "--drain-seconds=600")
-    server.process.send_signal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_signal_ends_the_drain(
+    repository: Path, start: Start, number: signal.Signals, workers: int
+) -> None:
+    server = start(repository, "--drain-seconds=600", f"--workers={workers}")
+    server.process.send_signal(number)
     wait_until(lambda: server.status("/v2/health/ready") == 503)
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(PATIENCE) == 0
-
-
-def test_sigint_stops_without_a_drain(repository: Path, start: Start) -> None:
-    server = start(repository, "--drain-seconds=600")
-    server.process.send_signal(signal.SIGINT)
+    assert server.post("/predict", ROW).status_code == 200
+    server.process.send_signal(number)
     assert server.process.wait(PATIENCE) == 0
 
 

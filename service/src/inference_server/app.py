@@ -20,10 +20,12 @@ from inference_server.models.model import Hardware, InferenceError
 from inference_server.models.quota import cpu_quota
 from inference_server.observability.metrics import Metrics
 from inference_server.protocol import operations, predict, v2
+from inference_server.reload import Reload
 from inference_server.scheduling.scheduler import Scheduler
 from inference_server.security.keys import read_keys
 from inference_server.settings import Settings
 from inference_server.state import State
+from inference_server.supervisor.place import here
 from inference_server.transport.documentation import openapi
 from inference_server.transport.observer import Observer
 
@@ -86,9 +88,8 @@ def _make_state(settings: Settings) -> State:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: State = app.state.server
     loading = asyncio.create_task(asyncio.to_thread(state.catalog.load))
-    if state.settings.workers > 1:
-        await loading  # a probe asks one worker only, so none may accept before it is ready
-    with Drain(state):
+    loading.add_done_callback(lambda _: here().settle())
+    with Drain(state), Reload(state.settings, state.on_reload):
         yield
     await loading
     state.scheduler.close()

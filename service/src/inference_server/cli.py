@@ -2,10 +2,10 @@
 
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from inference_server import __version__, settings
+from inference_server import __version__
 
 USAGE = 2
 
@@ -25,33 +25,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> ArgumentParser:
+    from inference_server import options
+
     parser = ArgumentParser(
         prog="inference-server",
-        description="Serve ONNX models by the Open Inference Protocol.",
+        usage="%(prog)s [option ...] | fetch ... | probe ...",
+        description="Serve ONNX models by the Open Inference Protocol. Each setting is an option, "
+        "an environment variable or a line of SETTINGS_FILE; the first that is given counts.",
         epilog="`inference-server fetch --help` is about bringing a model here, "
         "`inference-server probe --help` about asking a running server.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    settings.add_options(parser)
+    options.add_options(parser)
     return parser
 
 
-def _serve(options: object) -> int:
+def _serve(given: Namespace) -> int:
+    from inference_server import options
+    from inference_server.settings import InvalidSettingsError
+
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # ours is made per run
     try:
-        chosen = settings.load(options)  # type: ignore[arg-type]
-    except settings.InvalidSettingsError as error:
+        chosen = options.load(given)
+    except InvalidSettingsError as error:
         print(f"inference-server: invalid setting\n{error}", file=sys.stderr)
         return USAGE
     from inference_server.security.keys import KeyFileError
     from inference_server.serve import CannotListenError, serve
 
     try:
-        serve(chosen)
+        return serve(chosen)
     except CannotListenError as error:
         print(f"inference-server: {error}", file=sys.stderr)
         return 1
     except KeyFileError as error:
         print(f"inference-server: {error}", file=sys.stderr)
         return USAGE
-    return 0

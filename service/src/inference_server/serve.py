@@ -2,23 +2,25 @@
 
 import logging
 import os
-import shutil
 import signal
 import socket
-import sys
 import tempfile
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from importlib import import_module
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
-from uvicorn.supervisors import Multiprocess
 
 from inference_server.observability import logs
 from inference_server.security.keys import read_keys
 from inference_server.settings import Settings
+from inference_server.supervisor.board import Board, Place
+from inference_server.supervisor.place import open_board, state_folder, take
+from inference_server.supervisor.quarantine import Quarantine
+from inference_server.supervisor.worker import Server
+
+# What workers share by being forked after it; ONNX Runtime and numpy, which start threads, are not.
+_SHARED_MODULES = ("fastapi", "uvloop", "uvicorn.lifespan.on", "orjson")
 
 _log = logging.getLogger(__name__)
 
@@ -27,36 +29,43 @@ class CannotListenError(Exception):
     """The address is taken, or is none of this machine."""
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; raises CannotListenError, KeyFileError."""
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. Raises CannotListenError, KeyFileError."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     if settings.api_key_hashes_file is not None:
         read_keys(settings.api_key_hashes_file)  # said here, once, not by each worker
     logs.configure(settings.log_level)
     listener = _listen(settings.host, settings.port)
     address = "{}:{}".format(*listener.getsockname()[:2])
     _log.info("listening", extra={"address": address})
-    if settings.workers > 1:
-        _serve_with_workers(settings, listener)
-    else:
-        from inference_server.app import create_app
+    with state_folder(settings.state_folder) as folder:
+        board, quarantine, convicted = open_board(folder, settings.workers)
+        for version in convicted:
+            _log.error("model quarantined: %s", version, extra={"reason": "the last run crashed"})
+        if settings.workers > 1:
+            return _supervise(settings, listener, board, quarantine)
+        take(board.places[0], supervised=False)
+        server = Server(_configuration(settings), settings.drain_seconds)
+        server.run([listener])
+        return 0 if server.started else 1
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn raises a signal again after its shutdown: this makes it exit status 0
-            signal.signal(number, lambda *_: sys.exit(0))
-        uvicorn.Server(_configuration(settings, create_app)).run([listener])
 
-
-def _configuration(settings: Settings, create_app: Callable[[Settings], ASGIApp]) -> uvicorn.Config:
+def _configuration(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
-        partial(create_app, settings),
+        partial(_create_app, settings),
         factory=True,
-        workers=settings.workers,
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=True,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
+
+
+def _create_app(settings: Settings) -> ASGIApp:
+    from inference_server.app import create_app
+
+    return create_app(settings)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -68,32 +77,23 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise CannotListenError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    listener.set_inheritable(True)
     return listener
 
 
-def create_worker_app(settings: Settings) -> ASGIApp:
-    """The application in a worker process, whose logging starts afresh."""
-    from inference_server.app import create_app
+def _supervise(
+    settings: Settings, listener: socket.socket, board: Board, quarantine: Quarantine
+) -> int:
+    with tempfile.TemporaryDirectory(prefix="inference-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        from inference_server.supervisor.supervisor import Supervisor
 
+        for name in _SHARED_MODULES:
+            import_module(name)
+        work = partial(_be_worker, settings)
+        return Supervisor(settings, listener, board, quarantine, work).run()
+
+
+def _be_worker(settings: Settings, place: Place, channel: socket.socket) -> None:
+    take(place, supervised=True)
     logs.configure(settings.log_level)
-    return create_app(settings)
-
-
-class _Supervisor(Multiprocess):
-    """uvicorn's supervisor, which also forgets the gauges of a worker that died."""
-
-    def keep_subprocess_alive(self) -> None:
-        before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
-        for pid in before - {process.pid for process in self.processes}:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
-
-
-def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="inference-metrics-"))
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    try:
-        _Supervisor(_configuration(settings, create_worker_app), [listener]).run()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    Server(_configuration(settings), settings.drain_seconds, channel).run([])

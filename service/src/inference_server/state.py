@@ -6,6 +6,7 @@ from inference_server.models.catalog import Catalog
 from inference_server.observability.metrics import Metrics
 from inference_server.scheduling.scheduler import Scheduler
 from inference_server.settings import Settings
+from inference_server.supervisor.place import here
 
 
 @dataclass
@@ -20,5 +21,9 @@ class State:
 
     @property
     def ready(self) -> bool:
-        """Whether traffic should be sent here."""
-        return self.catalog.ready and not self.draining
+        """Whether traffic should be sent here; a probe asks one worker only, and means all."""
+        return self.catalog.ready and not self.draining and here().board.settled
+
+    def on_reload(self, settings: Settings) -> None:
+        """Take over the settings that may change while serving."""
+        self.settings = settings

@@ -1,0 +1,1 @@
+"""Several server processes behind one listening socket, and what became of those that died."""
