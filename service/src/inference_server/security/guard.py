@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
 from inference_server.errors import RequestError
-from inference_server.security.client import Client
+from inference_server.security.client import UNLIMITED, Client, Rate
 from inference_server.security.keys import read_keys
+from inference_server.security.rate_limit import LocalLimiter
+from inference_server.security.shared_limit import SharedLimiter
 from inference_server.security.tokens import TokenError, Tokens
 from inference_server.security.watched import Watched
 from inference_server.settings import Settings
@@ -25,6 +28,7 @@ SCOPE_OF: Mapping[str, str | None] = {
     "admin": "admin",
 }
 _POLL_SECONDS = 1.0
+_ANYBODY = ""  # whose bucket all share where there are no credentials
 _REALM = 'Bearer realm="inference-server"'
 
 _log = logging.getLogger(__name__)
@@ -49,6 +53,16 @@ class Guard:
         self._closed = path is not None or tokens
         self._open = frozenset() if settings.metrics_auth else frozenset({"metrics"})
         self._missing = "no valid API key" if not tokens else "no valid API key or token"
+        self._local = LocalLimiter(settings.workers)
+        self._shared: SharedLimiter | None = None
+        if settings.rate_limit_redis_url is not None:
+            url = settings.rate_limit_redis_url.get_secret_value()
+            self._shared = SharedLimiter(url, settings.rate_limit_redis_away, self._local)
+        self._limiter = self._shared or self._local
+        self._rate = UNLIMITED
+        if settings.rate_limit is not None:
+            burst = settings.rate_limit_burst or settings.rate_limit
+            self._rate = Rate(settings.rate_limit, burst)
         self._wakes: list[asyncio.Event] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -60,14 +74,37 @@ class Guard:
         some models only has to name one of them to infer: which model answers where none is
         named may change.
         """
-        if not self._closed or scope in self._open:
+        if scope in self._open:
+            return None
+        if not self._closed:
+            self._limit(_ANYBODY, self._rate)
             return None
         client = self._identify(headers)
         if scope not in client.scopes:
             _refuse_scope(scope)
         if client.models is not None and not _covers(client.models, scope, model):
             raise RequestError(403, "this client may not use this model")
+        if scope != "metrics":
+            self._limit(client.id, client.rate or self._rate)
         return client
+
+    def _limit(self, client: str, rate: Rate) -> None:
+        if rate is UNLIMITED:
+            return
+        wait = self._limiter.take(client, rate)
+        if wait > 0:
+            seconds = math.ceil(wait)
+            window = math.ceil(60 * rate.burst / rate.per_minute)
+            raise RequestError(
+                429,
+                "too many requests",
+                {
+                    "Retry-After": str(seconds),
+                    # draft-ietf-httpapi-ratelimit-headers-10
+                    "RateLimit-Policy": f'"default";q={rate.burst};w={window}',
+                    "RateLimit": f'"default";r=0;t={seconds}',
+                },
+            )
 
     def _identify(self, headers: Mapping[bytes, bytes]) -> Client:
         """The owner of the API key or token; X-API-Key goes before Authorization."""
@@ -98,6 +135,8 @@ class Guard:
 
     async def start(self) -> None:
         """Begin to watch for changes; keys at a URL are fetched first, where that works."""
+        if self._shared is not None:
+            await self._shared.start()
         sources: list[Refreshed] = [] if self._keys is None else [self._keys]
         if self._tokens is not None:
             sources += self._tokens.sources
@@ -114,6 +153,8 @@ class Guard:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         self._wakes.clear()
+        if self._shared is not None:
+            await self._shared.stop()
 
 
 async def _watch(source: Refreshed, wake: asyncio.Event) -> None:
