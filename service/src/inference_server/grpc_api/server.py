@@ -37,27 +37,18 @@ _MINUTE = 60_000  # milliseconds
 _log = logging.getLogger(__name__)
 
 
-class CannotListenError(Exception):
-    """The address is taken, or is none of this machine."""
-
-
 class GrpcServer:
     """Answers gRPC beside HTTP; every method belongs to the event loop's thread."""
 
     def __init__(self, settings: Settings, pipeline: Pipeline, application: ASGIApp) -> None:
-        """Listen on GRPC_PORT; raises CannotListenError. `application` has the REST endpoints."""
+        """Take GRPC_PORT; raises RuntimeError. `application` has the REST endpoints."""
         self._pipeline = pipeline
         self._application = application
         self._grace = settings.shutdown_seconds
         self._server = grpc.aio.server(options=_options(settings), maximum_concurrent_rpcs=_STREAMS)
         self._server.add_generic_rpc_handlers(tuple(self._services()))
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        try:
-            self.port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
-        except RuntimeError:
-            raise CannotListenError(
-                f"cannot listen on {settings.host}:{settings.grpc_port} for gRPC"
-            ) from None
+        self.port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
 
     async def start(self) -> None:
         """Accept connections from here on."""
