@@ -51,13 +51,13 @@ def _serve(given: Namespace) -> int:
         print(f"inference-server: invalid setting\n{error}", file=sys.stderr)
         return USAGE
     from inference_server.security.keys import KeyFileError
-    from inference_server.serve import CannotListenError, serve
+    from inference_server.serve import CannotListenError, StateFolderError, serve
 
     try:
         return serve(chosen)
     except CannotListenError as error:
         print(f"inference-server: {error}", file=sys.stderr)
         return 1
-    except KeyFileError as error:
+    except (KeyFileError, StateFolderError) as error:
         print(f"inference-server: {error}", file=sys.stderr)
         return USAGE

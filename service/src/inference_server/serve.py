@@ -7,6 +7,7 @@ import socket
 import tempfile
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,7 +16,7 @@ from inference_server.observability import logs
 from inference_server.security.keys import read_keys
 from inference_server.settings import Settings
 from inference_server.supervisor.board import Board, Place
-from inference_server.supervisor.place import open_board, state_folder, take
+from inference_server.supervisor.place import open_board, take
 from inference_server.supervisor.quarantine import Quarantine
 from inference_server.supervisor.worker import Server
 
@@ -29,8 +30,15 @@ class CannotListenError(Exception):
     """The address is taken, or is none of this machine."""
 
 
+class StateFolderError(Exception):
+    """What has to outlive a process, or to be shared by several, cannot be written."""
+
+
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status. Raises CannotListenError, KeyFileError."""
+    """Serve until SIGTERM or SIGINT; the exit status.
+
+    Raises CannotListenError, KeyFileError, StateFolderError.
+    """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     if settings.api_key_hashes_file is not None:
         read_keys(settings.api_key_hashes_file)  # said here, once, not by each worker
@@ -38,16 +46,22 @@ def serve(settings: Settings) -> int:
     listener = _listen(settings.host, settings.port)
     address = "{}:{}".format(*listener.getsockname()[:2])
     _log.info("listening", extra={"address": address})
-    with state_folder(settings.state_folder) as folder:
-        board, quarantine, convicted = open_board(folder, settings.workers)
-        for version in convicted:
-            _log.error("model quarantined: %s", version, extra={"reason": "the last run crashed"})
-        if settings.workers > 1:
-            return _supervise(settings, listener, board, quarantine)
-        take(board.places[0], supervised=False)
-        server = Server(_configuration(settings), settings.drain_seconds)
-        server.run([listener])
-        return 0 if server.started else 1
+    if settings.workers > 1:
+        return _serve_by_workers(settings, listener)
+    board = Board(None, 1)
+    if settings.state_folder is not None:
+        board, _ = _open_board(settings.state_folder, 1)
+    take(board.places[0], supervised=False)
+    server = Server(_configuration(settings), settings.drain_seconds)
+    server.run([listener])
+    return 0 if server.started else 1
+
+
+def _open_board(folder: Path, workers: int) -> tuple[Board, Quarantine]:
+    try:
+        return open_board(folder, workers)
+    except OSError as error:
+        raise StateFolderError(f"{folder} cannot be written: {error.strerror}") from None
 
 
 def _configuration(settings: Settings) -> uvicorn.Config:
@@ -80,15 +94,20 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _supervise(
-    settings: Settings, listener: socket.socket, board: Board, quarantine: Quarantine
-) -> int:
-    with tempfile.TemporaryDirectory(prefix="inference-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+def _serve_by_workers(settings: Settings, listener: socket.socket) -> int:
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="inference-server-")
+    except OSError as error:
+        raise StateFolderError(f"several workers need a folder for scratch: {error}") from None
+    with scratch as name:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(name, "metrics"))
+        Path(name, "metrics").mkdir()
+        board, quarantine = _open_board(settings.state_folder or Path(name), settings.workers)
+        # Only now: prometheus_client asks for its folder once, when it is imported.
         from inference_server.supervisor.supervisor import Supervisor
 
-        for name in _SHARED_MODULES:
-            import_module(name)
+        for module in _SHARED_MODULES:
+            import_module(module)
         work = partial(_be_worker, settings)
         return Supervisor(settings, listener, board, quarantine, work).run()
 

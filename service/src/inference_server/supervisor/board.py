@@ -50,15 +50,10 @@ class Running:
 class Board:
     """The whole file: one place for each worker."""
 
-    def __init__(self, path: Path, workers: int) -> None:
-        """Start afresh; raises OSError where the file cannot be made."""
+    def __init__(self, path: Path | None, workers: int) -> None:
+        """Start afresh, without a path in memory only; raises OSError that names the file."""
         size = workers * _WORKER
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(descriptor, 0, size)  # a full disk is an error now, not a SIGBUS
-            self._memory = memoryview(mmap.mmap(descriptor, size))
-        finally:
-            os.close(descriptor)
+        self._memory = memoryview(mmap.mmap(-1, size) if path is None else _map(path, size))
         self.places = [Place(self, number) for number in range(workers)]
 
     def part(self, number: int) -> memoryview:
@@ -135,6 +130,15 @@ class Place:
     def clear(self) -> None:
         """Make the place ready for another worker; that one has settled once stays."""
         self._part[_SETTLED:] = bytes(_WORKER - _SETTLED)
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)  # a full disk is an error now, not a SIGBUS
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)
 
 
 def suspects_of_former_run(path: Path) -> list[str]:

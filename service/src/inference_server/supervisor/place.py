@@ -1,14 +1,13 @@
 """Where this process stands: alone, or as one worker of several."""
 
+import logging
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from inference_server.supervisor.board import Board, Place, suspects_of_former_run
 from inference_server.supervisor.quarantine import VARIABLE, Quarantine
 
+_log = logging.getLogger(__name__)
 _here: list[Place] = []
 _supervised: list[bool] = []
 
@@ -22,8 +21,7 @@ def take(place: Place, supervised: bool) -> None:
 def here() -> Place:
     """The place of this process; one of its own where nobody gave it any."""
     if not _here:
-        with tempfile.TemporaryDirectory(prefix="inference-board-") as folder:
-            take(Board(Path(folder) / "board", 1).places[0], supervised=False)
+        take(Board(None, 1).places[0], supervised=False)
     return _here[0]
 
 
@@ -32,21 +30,16 @@ def supervised() -> bool:
     return _supervised == [True]
 
 
-@contextmanager
-def state_folder(chosen: Path | None) -> Iterator[Path]:
-    """The folder of the board and the quarantine; a temporary one unless one is chosen."""
-    if chosen is not None:
-        chosen.mkdir(parents=True, exist_ok=True)
-        yield chosen
-        return
-    with tempfile.TemporaryDirectory(prefix="inference-server-") as folder:
-        yield Path(folder)
+def open_board(folder: Path, workers: int) -> tuple[Board, Quarantine]:
+    """A fresh board and the quarantine in this folder; raises OSError where it cannot be written.
 
-
-def open_board(folder: Path, workers: int) -> tuple[Board, Quarantine, list[str]]:
-    """A fresh board, the quarantine, and the versions that the former run's end put into it."""
+    What ran when the former run ended unexpectedly gets its strike first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     quarantine = Quarantine(folder)
     former = suspects_of_former_run(folder / "board")
-    convicted = quarantine.blame(former, "ran when the server ended unexpectedly", fault=False)
+    reason = "ran when the server ended unexpectedly"
+    for version in quarantine.blame(former, reason, fault=False):
+        _log.error("model quarantined: %s", version, extra={"reason": reason})
     os.environ[VARIABLE] = str(quarantine.file)
-    return Board(folder / "board", workers), quarantine, convicted
+    return Board(folder / "board", workers), quarantine
