@@ -1,5 +1,6 @@
 """Settings of the server: each a command option, an environment variable, a line of a file."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -65,6 +66,27 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="part of the requests that is logged; server errors always are",
+    )
+    trace_sample_rate: float = Field(
+        0.01, ge=0, le=1, description="part of the requests without a traceparent that is traced"
+    )
+    prediction_log_sample_rate: float = Field(
+        0, ge=0, le=1, description="part of the predictions that is kept for drift work"
+    )
+    prediction_log_dir: Path | None = Field(
+        None, description="folder for kept predictions, JSON lines in rotated files"
+    )
+    prediction_log_postgres_url: SecretStr | None = Field(
+        None, description="PostgreSQL for kept predictions, instead of the folder"
+    )
+    prediction_log_file_bytes: int = Field(
+        64 * 2**20, ge=1024, description="size at which a file of kept predictions is rotated"
+    )
+    prediction_log_file_seconds: float = Field(
+        3600, ge=1, description="age at which a file of kept predictions is rotated"
+    )
+    prediction_log_total_bytes: int = Field(
+        2**30, ge=1024, description="size of the folder; the oldest files are removed beyond it"
     )
     require_gpu: bool = Field(False, description="never be ready with a model on the CPU")
     drain_seconds: float = Field(
@@ -144,6 +166,22 @@ class Settings(BaseSettings):
     model_sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="its sha256; another one is never ready"
     )
+
+    @field_validator("prediction_log_dir")
+    @classmethod
+    def _can_be_written(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value.is_dir() and os.access(value, os.W_OK | os.X_OK)):
+            raise ValueError(f"{value} is no folder that can be written")
+        return value
+
+    @model_validator(mode="after")
+    def _kept_predictions_have_one_place(self) -> Self:
+        places = (self.prediction_log_dir, self.prediction_log_postgres_url)
+        if self.prediction_log_sample_rate and sum(place is not None for place in places) != 1:
+            raise ValueError(
+                "PREDICTION_LOG_SAMPLE_RATE needs PREDICTION_LOG_DIR or PREDICTION_LOG_POSTGRES_URL"
+            )
+        return self
 
     @field_validator("model_repository")
     @classmethod

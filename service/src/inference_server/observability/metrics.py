@@ -15,54 +15,18 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample
 
+from inference_server.models.contract import ModelContract
 from inference_server.observability import families as f
 from inference_server.observability.families import ENDPOINTS, REJECTIONS
+from inference_server.observability.model_metrics import ModelMetrics
+from inference_server.observability.monitor import OutputMonitor
 from inference_server.observability.store import Counter, Family, Gauge, Histogram, Key, Store
+from inference_server.observability.traces import Span
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_MODEL = ""
 
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_MAX_CLASSES = 1000
-
-
-class ModelMetrics:
-    """The series of one model version; safe to use after the version was unloaded."""
-
-    def __init__(self, metrics: "Metrics", name: str, version: str, classes: Sequence[str]) -> None:
-        counter, histogram = metrics.counter, metrics.histogram
-        names = (*classes[:_MAX_CLASSES], "other") if classes else ()
-        self.invalid = {kind: counter(f.INVALID, name, version, kind) for kind in f.INVALID_KINDS}
-        self.classes = [counter(f.CLASSES, name, version, each) for each in names]
-        self.score = histogram(f.SCORE, name, version)
-        self.rows = counter(f.ROWS, name, version)
-        self.seconds = histogram(f.INFERENCE, name, version)
-        self.batch_size = histogram(f.BATCH_SIZE, name)
-        self.batch_requests = histogram(f.BATCH_REQUESTS, name)
-        self.queue_seconds = histogram(f.QUEUE_SECONDS, name)
-        self.errors = {kind: counter(f.ERRORS, name, version, kind) for kind in f.ERROR_KINDS}
-        self.hangs = counter(f.HANGS, name)
-        self.ready = metrics.gauge(f.READY, name, version)
-        self.memory = metrics.gauge(f.MEMORY, name, version)
-
-    def ran(self, requests: int, rows: int, seconds: float) -> None:
-        """One inference answered so many requests of so many rows together, in `seconds`."""
-        self.rows.inc(rows)
-        self.seconds.observe(seconds)
-        self.batch_size.observe(rows)
-        self.batch_requests.observe(requests)
-
-    def waited(self, seconds: float) -> None:
-        """One request waited so long before its inference began."""
-        self.queue_seconds.observe(seconds)
-
-    def failed(self, requests: int = 1, kind: str = "runtime") -> None:
-        """Predictions that failed: `runtime`, `hang` or `memory`."""
-        self.errors[kind].inc(requests)
-
-    def hung(self) -> None:
-        """An inference has not come back in time; its thread is given up."""
-        self.hangs.inc()
 
 
 class Metrics:
@@ -72,6 +36,7 @@ class Metrics:
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         self._store = Store(f.FAMILIES, Path(folder) if folder else None)
         self._exemplars: dict[tuple[str, int], Exemplar] = {}
+        self._models: dict[tuple[str, int], ModelMetrics] = {}
         self._versions: dict[str, dict[int, bool]] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Collector(self))
@@ -124,9 +89,9 @@ class Metrics:
         self._active.inc()
 
     def finish(
-        self, method: str, endpoint: str, status: int, seconds: float, trace_id: str | None = None
+        self, method: str, endpoint: str, status: int, seconds: float, span: Span | None = None
     ) -> None:
-        """A request has been answered with this status; a sampled trace becomes an exemplar."""
+        """A request has been answered with this status; the trace of its span is an exemplar."""
         child = self._finished.get((method, endpoint, status))
         if child is None:
             name = method if method in _METHODS else "other"
@@ -135,8 +100,8 @@ class Metrics:
         if status >= 500:
             self._failed[endpoint].inc()
         bucket = self._seconds[endpoint].observe(seconds)
-        if trace_id is not None:
-            exemplar = Exemplar({"trace_id": trace_id}, seconds, time())
+        if span is not None:
+            exemplar = Exemplar({"trace_id": span.trace_id}, seconds, time())
             self._exemplars[endpoint, bucket] = exemplar
 
     def leave(self) -> None:
@@ -165,19 +130,26 @@ class Metrics:
 
     def model(self, name: str, version: int, classes: Sequence[str] = ()) -> ModelMetrics:
         """The series of one model version; `classes` get one more, "other"."""
-        return ModelMetrics(self, name, str(version), classes)
+        found = self._models.get((name, version))
+        if found is None:
+            found = self._models[name, version] = ModelMetrics(self._store, name, str(version))
+        if classes:
+            found.name_classes(classes)
+        return found
+
+    def monitor(self, name: str, version: int, contract: ModelContract) -> ModelMetrics:
+        """The series of one model version, whose outputs are held to its contract from now on."""
+        metrics = self.model(name, version, contract.class_names)
+        metrics.monitor = OutputMonitor(contract, metrics)
+        return metrics
+
+    def lane(self, name: str, version: int) -> ModelMetrics:
+        """What a lane reports to."""
+        return self.model(name, version)
 
     def queue(self, name: str) -> tuple[Gauge, Counter]:
         """Depth of a model's queue, and the inferences refused because it was full."""
         return self.gauge(f.DEPTH, name), self.counter(f.REJECTED, name, "queue_full")
-
-    def queue_depth(self, name: str) -> Gauge:
-        """Inferences of a model that run or wait."""
-        return self.gauge(f.DEPTH, name)
-
-    def cache(self, name: str) -> tuple[Counter, Counter]:
-        """Hits and misses of a model's response cache."""
-        return self.counter(f.CACHE_HITS, name), self.counter(f.CACHE_MISSES, name)
 
     def load_failed(self, name: str, version: int, reason: str) -> None:
         """A model version could not be made ready; reason is one of a fixed set."""
@@ -223,6 +195,7 @@ class Metrics:
 
     def unloaded(self, name: str, version: int) -> None:
         """A version has left memory but can be loaded again: no facts, not ready."""
+        self._models.pop((name, version), None)
         self._drop(name, str(version), f.FACTS)
         self.gauge(f.READY, name, str(version)).set(0)
         self._versions.setdefault(name, {})[version] = False
@@ -232,6 +205,7 @@ class Metrics:
         """A version is no longer served: its series end, and with its last version the model's."""
         versions = self._versions.setdefault(name, {})
         versions.pop(version, None)
+        self._models.pop((name, version), None)
         self._drop(name, str(version), f.OF_A_VERSION)
         self._show_version(name)
         if not versions:

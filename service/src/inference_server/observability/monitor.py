@@ -8,7 +8,7 @@ import numpy as np
 from inference_server.models.contract import ModelContract
 from inference_server.models.signature import Tensor
 from inference_server.observability.families import SCORE_EDGES
-from inference_server.observability.metrics import ModelMetrics
+from inference_server.observability.model_metrics import ModelMetrics
 
 _FEW = 32
 _EDGES = np.array(SCORE_EDGES)
