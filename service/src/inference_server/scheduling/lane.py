@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import NoReturn
 
 from inference_server.errors import CLIENT_CLOSED, RequestError
-from inference_server.models.model import InferenceError
+from inference_server.models.failures import InferenceError
 from inference_server.scheduling.batch import (
     Batch,
     Done,
@@ -68,8 +68,8 @@ class Lane:
         self._run = model.run if marker is None else _marked(model.run, marker, slot)
         self._buckets = plan.buckets
         self._loop = asyncio.get_running_loop()
-        self._pace = Pace(model.seconds, plan.inline_seconds)
-        self._inline_rows = self._largest_inline = inline_rows(plan, model.seconds)
+        self._pace = Pace(plan.seconds, plan.inline_seconds)
+        self._inline_rows = self._largest_inline = inline_rows(plan)
         self._keyed = plan.max_rows > 1 and not is_uniform(model)
         self._cache = ResponseCache(plan.cache_bytes) if plan.cache_bytes else None
         self._open_runners()
@@ -226,7 +226,7 @@ class Lane:
         metrics = self._metrics
         metrics.ran(batch.rows, seconds, rows)
         metrics.waited(waits)
-        metrics.depth(self._fast.requests + self._slow.requests)
+        metrics.depth(self.depth)
         self._failures = 0
         if self._pace.observe(seconds, started):
             self._change_runner()
@@ -306,8 +306,9 @@ class Lane:
         if not isinstance(error, InferenceError):
             _log.error("a run failed outside ONNX Runtime", exc_info=error, extra=self._about())
             error = InferenceError(type(error).__name__)
-        self._metrics.failed()
         self._end(request, error)
+        memory = isinstance(error, InferenceError) and error.memory
+        self._metrics.failed("memory" if memory else "runtime")
         self._failures += 1
         if self._failures == _FAILURES_BEFORE_PROBE:
             self._probe()
@@ -332,6 +333,8 @@ class Lane:
                 continue
             usual = self._pace.seconds * max(1.0, batch.rows / self._plan.max_rows)
             if now - batch.started > max(self._plan.hang_seconds, _HANG_FACTOR * usual):
+                self._metrics.hung()
+                self._metrics.failed("hang")
                 self._end_all(batch.requests, _not_ready())
                 self.fail("hung", f"a run has not ended after {now - batch.started:.1f} s")
 
@@ -343,6 +346,7 @@ class Lane:
         self._refusal = ("not_ready", "the model is not ready")
         _log.error("the model is not ready any more", extra=self._about(reason=reason))
         self._give_up_waiting()
+        self._metrics.depth(0)
         if self._on_failure is not None:
             self._on_failure(reason, detail)
 
@@ -377,6 +381,7 @@ class Lane:
         if self._unanswered or self._closed is None or self._closed.done():
             return
         self._closed.set_result(None)
+        self._metrics.depth(0)
         self._alarm.stop()
         self._threads.stop()
         if self._cache is not None:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from inference_server.scheduling.lane import Lane, OnFailure
-from inference_server.scheduling.plan import Runnable, plan_lane
-from inference_server.scheduling.reports import LaneMetrics, RunMarker
+from inference_server.scheduling.plan import plan_lane
+from inference_server.scheduling.reports import RunMarker
 
 if TYPE_CHECKING:
     from inference_server.models.config import ModelConfig
+    from inference_server.models.model import Model
+    from inference_server.observability.metrics import Metrics
     from inference_server.settings import Settings
 
 _WATCH_SECONDS = 1.0
-
-
-class MetricsOfLanes(Protocol):
-    """Where the metrics of one lane come from."""
-
-    def lane(self, model: str, version: int) -> LaneMetrics:
-        """The metrics of one model version."""
 
 
 class Scheduler:
     """Opens lanes and watches them; event loop only."""
 
     def __init__(
-        self, settings: Settings, metrics: MetricsOfLanes, marker: RunMarker | None = None
+        self, settings: Settings, metrics: Metrics, marker: RunMarker | None = None
     ) -> None:
         self._settings = settings
         self._metrics = metrics
@@ -37,14 +32,12 @@ class Scheduler:
         self._slots = 0
         self._watch: asyncio.TimerHandle | None = None
 
-    def open(
-        self, model: Runnable, config: ModelConfig, on_failure: OnFailure | None = None
-    ) -> Lane:
+    def open(self, model: Model, config: ModelConfig, on_failure: OnFailure | None = None) -> Lane:
         """A lane for a warm model; `on_failure` is told when the lane ends itself, and why."""
         lane = Lane(
             model,
             plan_lane(model, config, self._settings),
-            self._metrics.lane(model.name, model.version),
+            self._metrics.monitor(model.name, model.version, model.contract),
             on_failure=on_failure,
             marker=self._marker,
             slot=self._slots,

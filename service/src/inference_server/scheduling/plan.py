@@ -22,9 +22,16 @@ class Runnable(Protocol):
     name: str
     version: int
     provider: str
-    batchable: bool
-    seconds: float  # the run of the largest batch at warm-up
-    inputs: Mapping[str, TensorSpec]
+    max_batch_size: int  # 1 where rows cannot be joined
+    buckets: tuple[int, ...]  # sizes that warm-up ran, up to the largest
+
+    @property
+    def seconds(self) -> Mapping[int, float]:
+        """What a run of each size took at warm-up."""
+
+    @property
+    def inputs(self) -> Mapping[str, TensorSpec]:
+        """The signature."""
 
     def run(self, feeds: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """All outputs; raises InferenceError."""
@@ -35,6 +42,7 @@ class LanePlan:
     """Rows, requests, bytes and seconds that bound a lane."""
 
     max_rows: int = 32
+    seconds: float = 0.01  # of a run of so many rows
     buckets: tuple[int, ...] = ()  # batches are padded up to these; empty: no padding
     delay_seconds: float = 0.0
     max_queue: int = 256
@@ -53,10 +61,10 @@ class LanePlan:
 def plan_lane(model: Runnable, config: ModelConfig, settings: Settings) -> LanePlan:
     """The plan of one model version on the hardware that it really runs on."""
     on_cpu = model.provider == _CPU
-    max_rows = (config.max_batch_size or 32) if model.batchable else 1
     return LanePlan(
-        max_rows=max_rows,
-        buckets=() if on_cpu or max_rows == 1 else gpu_buckets(max_rows, config.batch_buckets),
+        max_rows=model.max_batch_size,
+        buckets=() if on_cpu or model.max_batch_size == 1 else model.buckets,
+        seconds=model.seconds[model.max_batch_size],
         delay_seconds=config.batch_delay_ms / 1000,
         max_queue=config.max_queue or settings.max_queue,
         threads=config.instances or settings.inference_threads,
@@ -65,16 +73,6 @@ def plan_lane(model: Runnable, config: ModelConfig, settings: Settings) -> LaneP
         hang_seconds=settings.hang_seconds,
         cache_bytes=config.cache,
     )
-
-
-def gpu_buckets(max_rows: int, configured: tuple[int, ...] | None = None) -> tuple[int, ...]:
-    """The batch sizes to warm up and to pad to: as configured, else powers of two.
-
-    The largest is always `max_rows`.
-    """
-    if configured:
-        return tuple(sorted({size for size in configured if size < max_rows} | {max_rows}))
-    return (*(1 << n for n in range((max_rows - 1).bit_length())), max_rows)
 
 
 def is_uniform(model: Runnable) -> bool:
@@ -86,9 +84,9 @@ def is_uniform(model: Runnable) -> bool:
     )
 
 
-def inline_rows(plan: LanePlan, seconds: float) -> int:
+def inline_rows(plan: LanePlan) -> int:
     """The largest request that may run inside the event loop, by the time of a full batch."""
-    if seconds >= plan.inline_seconds:
+    if plan.seconds >= plan.inline_seconds:
         return 0
-    factor = min(plan.inline_seconds / max(seconds, 1e-6), _LARGEST_INLINE_FACTOR)
+    factor = min(plan.inline_seconds / max(plan.seconds, 1e-6), _LARGEST_INLINE_FACTOR)
     return int(plan.max_rows * factor)

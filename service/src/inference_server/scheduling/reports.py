@@ -1,4 +1,4 @@
-"""What lanes tell the rest of the server."""
+"""What a lane tells the rest of the server."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -18,8 +18,11 @@ class LaneMetrics(Protocol):
     def observe(self, outputs: Outputs) -> None:
         """All outputs of one run, without padding."""
 
-    def failed(self) -> None:
-        """A request failed inside ONNX Runtime."""
+    def failed(self, kind: str = "runtime") -> None:
+        """A request failed: `runtime`, `memory` or `hang`."""
+
+    def hung(self) -> None:
+        """A run has not come back in time."""
 
     def rejected(self, reason: str) -> None:
         """A request was not run: queue_full, deadline, draining or not_ready."""
