@@ -38,7 +38,7 @@ class LocalLimiter:
         step = 60 * self._workers / rate.per_minute
         full_at = max(self._full_at.get(client, now), now)
         wait = full_at - now - step * (max(1.0, rate.burst / self._workers) - 1)
-        if wait > 0:
+        if wait > step / 1000:  # less is rounding of the clock's float
             return wait
         self._full_at[client] = full_at + step
         self._full_at.move_to_end(client)
