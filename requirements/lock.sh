@@ -16,3 +16,8 @@ sed 's/"onnxruntime>=/"onnxruntime-gpu[cuda,cudnn]>=/' service/pyproject.toml > 
 compile "$gpu/pyproject.toml" --no-annotate --output-file service/requirements-gpu.txt
 compile requirements/go.in --output-file requirements/go.txt
 compile requirements/checkov.in --output-file requirements/checkov.txt
+# Every peer of a benchmark gets the ONNX Runtime that the service has.
+grep -o '^onnxruntime==[^ ]*' service/requirements.txt > "$gpu/same.txt"
+for peer in requirements/peers/*.in; do
+  compile "$peer" --no-annotate --constraint "$gpu/same.txt" --output-file "${peer%.in}.txt"
+done
