@@ -39,6 +39,9 @@ def serve(settings: Settings) -> int:
 
     Raises CannotListenError, KeyFileError, StateFolderError.
     """
+    os.environ.setdefault(
+        "ORT_DISABLE_TELEMETRY", "1"
+    )  # ONNX Runtime's builds report to their maker
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     if settings.api_key_hashes_file is not None:
         read_keys(settings.api_key_hashes_file)  # said here, once, not by each worker

@@ -58,14 +58,14 @@ class Lane:
         *,
         on_failure: OnFailure | None = None,
         marker: RunMarker | None = None,
-        slot: int = 0,
     ) -> None:
         """`on_failure` gets `hung` or `broken`, and what happened: the lane has ended itself."""
         self._model = model
         self._plan = plan
         self._metrics = metrics
         self._on_failure = on_failure
-        self._run = model.run if marker is None else _marked(model.run, marker, slot)
+        self._marker = marker
+        self._run = model.run if marker is None else _marked(model.run, marker)
         self._buckets = plan.buckets
         self._loop = asyncio.get_running_loop()
         self._pace = Pace(plan.seconds, plan.inline_seconds)
@@ -102,6 +102,11 @@ class Lane:
     def ended(self) -> bool:
         """Whether nothing will run any more."""
         return self._failed or (self._closed is not None and self._closed.done())
+
+    def release_marker(self) -> None:
+        """Let another lane have what marks this one's runs; only once it has ended."""
+        if self._marker is not None:
+            self._marker.release()
 
     def submit(
         self,
@@ -399,13 +404,13 @@ class Lane:
         return {"model": self._model.name, "version": str(self._model.version), **more}
 
 
-def _marked(run: Run, marker: RunMarker, slot: int) -> Run:
+def _marked(run: Run, marker: RunMarker) -> Run:
     def marked_run(feeds: Feeds) -> Outputs:
-        marker.begin(slot)
+        marker.begin()
         try:
             return run(feeds)
         finally:
-            marker.end(slot)
+            marker.end()
 
     return marked_run
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from inference_server.scheduling.lane import Lane, OnFailure
 from inference_server.scheduling.plan import plan_lane
-from inference_server.scheduling.reports import RunMarker
+from inference_server.scheduling.reports import RunMarkers
 
 if TYPE_CHECKING:
     from inference_server.models.config import ModelConfig
@@ -23,26 +23,24 @@ class Scheduler:
     """Opens lanes and watches them; event loop only."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, marker: RunMarker | None = None
+        self, settings: Settings, metrics: Metrics, markers: RunMarkers | None = None
     ) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._marker = marker
+        self._markers = markers
         self._lanes: list[Lane] = []
-        self._slots = 0
         self._watch: asyncio.TimerHandle | None = None
 
     def open(self, model: Model, config: ModelConfig, on_failure: OnFailure | None = None) -> Lane:
         """A lane for a warm model; `on_failure` is told when the lane ends itself, and why."""
+        markers = self._markers
         lane = Lane(
             model,
             plan_lane(model, config, self._settings),
             self._metrics.monitor(model.name, model.version, model.contract),
             on_failure=on_failure,
-            marker=self._marker,
-            slot=self._slots,
+            marker=markers.running(model.name, model.version) if markers else None,
         )
-        self._slots += 1
         self._lanes.append(lane)
         if self._watch is None:
             self._look()
@@ -50,6 +48,9 @@ class Scheduler:
 
     def _look(self) -> None:
         now = perf_counter()
+        for lane in self._lanes:
+            if lane.ended:
+                lane.release_marker()
         self._lanes = [lane for lane in self._lanes if not lane.ended]
         for lane in self._lanes:
             lane.check(now)

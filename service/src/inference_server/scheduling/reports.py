@@ -35,10 +35,20 @@ class LaneMetrics(Protocol):
 
 
 class RunMarker(Protocol):
-    """Told which model runs, in the thread that runs it: what a crashed process was doing."""
+    """Told when the lane's model runs, by the thread that runs it: what a crashed process did."""
 
-    def begin(self, slot: int) -> None:
-        """A run of the lane with this number begins."""
+    def begin(self) -> None:
+        """A run begins in this thread."""
 
-    def end(self, slot: int) -> None:
+    def end(self) -> None:
         """It has ended, well or not."""
+
+    def release(self) -> None:
+        """The lane has ended."""
+
+
+class RunMarkers(Protocol):
+    """Gives each lane its marker."""
+
+    def running(self, name: str, version: int | str) -> RunMarker:
+        """The marker of this model version."""
