@@ -38,6 +38,16 @@ Algorithms = Annotated[
     ),
 ]
 
+ModelNames = Annotated[
+    frozenset[str],
+    NoDecode,
+    BeforeValidator(
+        lambda value: (
+            frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
+        )
+    ),
+]
+
 
 class Settings(BaseSettings):
     """What a deployment may choose; `PORT=80` and `--port 80` say the same."""
@@ -96,8 +106,25 @@ class Settings(BaseSettings):
         30, ge=1, le=600, description="time for requests in flight after the drain"
     )
     max_body_bytes: int = Field(16 * 2**20, ge=1, description="largest request body")
-    max_in_flight: int = Field(
-        128, ge=1, description="inferences that run or wait; beyond it the answer is 429"
+    max_header_bytes: int = Field(
+        32 * 2**10, ge=1024, le=2**20, description="largest head of a request, all headers together"
+    )
+    max_connections: int = Field(
+        4096, ge=1, description="open connections; beyond it the one that is idle longest is closed"
+    )
+    request_seconds: int = Field(
+        60, ge=1, le=3600, description="time for a request to arrive, and for an answer to be read"
+    )
+    idle_seconds: int = Field(
+        3660,
+        ge=1,
+        description="time without a request; longer than a proxy's, which then closes first",
+    )
+    deadline_ms: int = Field(
+        30_000,
+        ge=1,
+        le=3_600_000,
+        description="time for an answer where the client gives less or none",
     )
     inference_threads: int = Field(1, ge=1, le=64, description="inferences that run at once")
     max_queue: int = Field(
@@ -165,6 +192,27 @@ class Settings(BaseSettings):
     model_version: int | None = Field(None, ge=1, description="its version")
     model_sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="its sha256; another one is never ready"
+    )
+    model_control: Literal["none", "poll", "explicit"] = Field(
+        "none", description="load at start, follow the folder, or load by request only"
+    )
+    poll_seconds: float = Field(
+        10, ge=0.1, le=86400, description="time between two looks at the folder, in mode poll"
+    )
+    preload: ModelNames | None = Field(
+        None, description="models that are loaded at start; others when they are asked for"
+    )
+    model_memory_bytes: int | None = Field(
+        None, ge=1, description="memory of all models; the least recently used one leaves"
+    )
+    model_load_seconds: float = Field(600, gt=0, le=86400, description="longest load of a model")
+    default_model: str | None = Field(None, description="model of a request that names none")
+    gpu_memory_bytes: int | None = Field(
+        None, ge=2**20, description="GPU memory arena of each model"
+    )
+    tensorrt: bool = Field(False, description="run models by TensorRT where it is there")
+    engine_cache: Path | None = Field(
+        None, description="folder that keeps TensorRT's engines, by GPU and version"
     )
 
     @field_validator("prediction_log_dir")
