@@ -20,6 +20,10 @@ class AccessLog:
     def __init__(self, rate: float) -> None:
         self._sampled = Sampler(rate)
 
+    def sample(self, rate: float) -> None:
+        """Log this part of the requests from now on."""
+        self._sampled = Sampler(rate)
+
     def wants(self, status: int) -> bool:
         """Whether this request is logged: a part of all of them, and every 5xx."""
         return self._sampled() or status >= 500

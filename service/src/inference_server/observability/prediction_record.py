@@ -6,11 +6,11 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -108,7 +108,7 @@ def read_predictions(folder: Path) -> Iterator[dict[str, Any]]:
             yield from _records(lines)
 
 
-def _records(lines: IO[bytes]) -> Iterator[dict[str, Any]]:
+def _records(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     try:
         for line in lines:
             if line.endswith(b"\n"):

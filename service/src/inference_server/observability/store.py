@@ -185,6 +185,14 @@ class Store:
             k: v for k, v in merged.items() if k in living or not _of_a_model(self._families[k[0]])
         }
 
+    def close(self) -> None:
+        """Leave: from now on this worker counts as ended."""
+        if self._journal is not None:
+            os.close(self._journal)
+            self._journal = None
+            fcntl.flock(self._values, fcntl.LOCK_UN)  # the mapped pages have descriptors as well
+            os.close(self._values)
+
     @property
     def deaths(self) -> int:
         """Workers that have ended before this one started, or since."""
