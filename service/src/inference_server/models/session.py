@@ -104,7 +104,7 @@ class _RunBits:
 
     def _value(self, name: str, tensor: Tensor) -> ort.OrtValue:
         if name in self._bits:
-            bits = np.ascontiguousarray(tensor)
+            bits = np.asarray(tensor, order="C")
             return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _BFLOAT16)
         return ort.OrtValue.ortvalue_from_numpy(tensor)
 
@@ -141,7 +141,7 @@ class _RunBound:
                 value = ort.OrtValue.ortvalue_from_numpy(tensor.copy(), self._device, 0)
                 kept[key] = value
             else:
-                value.update_inplace(np.ascontiguousarray(tensor))
+                value.update_inplace(np.asarray(tensor, order="C"))
             binding.bind_ortvalue_input(name, value)
         for name in self._names:
             binding.bind_output(name, self._device)

@@ -1,0 +1,86 @@
+"""Builds a model in a thread of its own, measured, and not waited for longer than allowed."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+from inference_server.models.ensemble import EnsembleModel
+from inference_server.models.failures import ModelLoadError, brief, is_allocation_failure
+from inference_server.models.hardware import Hardware
+from inference_server.models.model import Model, ModelFile
+from inference_server.models.quarantine import quarantined
+from inference_server.models.repository import stamp
+from inference_server.models.residency import give_memory_back, resident_bytes
+
+Result = TypeVar("Result")
+
+
+class Built(NamedTuple):
+    """A model that is warm, the memory that the process grew by (bytes), and the time it took."""
+
+    model: Model
+    grown: int
+    seconds: float
+
+
+async def build(
+    file: ModelFile, members: Sequence[Model], hardware: Hardware, seconds: float
+) -> Built:
+    """Load and warm a version up; raises ModelLoadError, also after so many seconds.
+
+    What the process grows by meanwhile is the model's, as only one is built at a time; what
+    requests allocate in that time is counted with it.
+    """
+    work = in_thread(lambda: _build(file, members, hardware))
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        raise ModelLoadError("timeout", f"not loaded after {seconds:g} s") from None
+    except ModelLoadError:
+        raise
+    except Exception as error:  # a fault of ours, or no memory: other models are not concerned
+        reason = "memory" if is_allocation_failure(error) else "file"
+        raise ModelLoadError(reason, f"cannot be loaded: {brief(error)}") from error
+
+
+def _build(file: ModelFile, members: Sequence[Model], hardware: Hardware) -> Built:
+    if file.problem is not None:
+        raise ModelLoadError("config", file.problem)
+    if reason := quarantined(file.name, file.version):
+        raise ModelLoadError("quarantine", f"quarantined: {reason}")
+    give_memory_back()
+    before, start = resident_bytes(), time.perf_counter()
+    if file.config.ensemble is not None:
+        model: Model = EnsembleModel(file, file.config.ensemble, members)
+    else:
+        model = Model(file, hardware)
+    if file.stamp and stamp(file.path) != file.stamp[:3]:
+        raise ModelLoadError("file", "the file changed while it was loaded")
+    return Built(model, max(0, resident_bytes() - before), time.perf_counter() - start)
+
+
+def in_thread(work: Callable[[], Result]) -> asyncio.Future[Result]:
+    """Do this in a daemon thread: one that hangs keeps no process from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except Exception as error:
+            told: tuple[Callable[[Any], None], Any] = (future.set_exception, error)
+        else:
+            told = (future.set_result, result)
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(_tell, future, *told)
+
+    threading.Thread(target=run, name="model-loader", daemon=True).start()
+    return future
+
+
+def _tell(future: asyncio.Future[Any], tell: Callable[[Any], None], outcome: Any) -> None:
+    if not future.done():
+        tell(outcome)
