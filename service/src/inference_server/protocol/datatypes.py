@@ -1,11 +1,12 @@
 """The protocol's datatypes in numpy's words; BF16, which numpy lacks, is carried as its bits."""
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from inference_server.models.signature import Tensor
 
@@ -15,35 +16,54 @@ _NUMBER = frozenset({int, float})
 
 @dataclass(frozen=True, slots=True)
 class Datatype:
-    """How values of one datatype look in JSON and in memory."""
+    """How values of one datatype look in JSON and in memory.
+
+    `code` is the `struct` format that packs Python numbers so, where one does; booleans come out of
+    it as `zero` and `one`.
+    """
 
     name: str
     dtype: np.dtype[Any]
     json_types: frozenset[type]
-    limit_squared: float = np.inf  # a float whose square is below it fits for certain
+    code: str | None = None
+    zero: bytes = b""
+    one: bytes = b""
 
 
-def _float(name: str, dtype: npt.DTypeLike, largest: float) -> Datatype:
-    return Datatype(name, np.dtype(dtype), _NUMBER, largest**2)
+def _number(name: str, dtype: str, code: str, json_types: frozenset[type]) -> Datatype:
+    zero, one = struct.pack(code, 0), struct.pack(code, 1)
+    return Datatype(name, np.dtype(dtype), json_types, code, zero, one)
 
 
-_BF16_LARGEST = 3.3895313892515355e38
 DATATYPES: dict[str, Datatype] = {
     each.name: each
     for each in (
         Datatype("BOOL", np.dtype(np.bool_), frozenset({bool})),
-        *(
-            Datatype(f"{sign}INT{bits}", np.dtype(f"{sign.lower()}int{bits}"), _INT)
-            for sign in ("", "U")
-            for bits in (8, 16, 32, 64)
-        ),
-        _float("FP16", np.float16, 65504.0),
-        _float("BF16", np.uint16, _BF16_LARGEST),
-        _float("FP32", np.float32, float(np.finfo(np.float32).max)),
-        Datatype("FP64", np.dtype(np.float64), _NUMBER),
+        _number("INT8", "int8", "b", _INT),
+        _number("INT16", "int16", "h", _INT),
+        _number("INT32", "int32", "i", _INT),
+        _number("INT64", "int64", "q", _INT),
+        _number("UINT8", "uint8", "B", _INT),
+        _number("UINT16", "uint16", "H", _INT),
+        _number("UINT32", "uint32", "I", _INT),
+        _number("UINT64", "uint64", "Q", _INT),
+        _number("FP16", "float16", "e", _NUMBER),
+        Datatype("BF16", np.dtype(np.uint16), _NUMBER),
+        _number("FP32", "float32", "f", _NUMBER),
+        _number("FP64", "float64", "d", _NUMBER),
         Datatype("BYTES", np.dtype(np.object_), frozenset({str})),
     )
 }
+
+
+@lru_cache(maxsize=1024)
+def packer(code: str, count: int) -> Callable[..., bytes]:
+    """A function that packs `count` numbers into native bytes.
+
+    It raises `struct.error` or OverflowError for what is no number, and for one that does not fit;
+    a boolean passes for 0 or 1.
+    """
+    return struct.Struct(f"{count}{code}").pack
 
 
 def to_bfloat16(values: Sequence[float] | Tensor) -> Tensor:

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import finalize
 
 import orjson
 
@@ -45,7 +44,7 @@ class Plan:
         self.outputs = model.outputs
         self.contract = model.contract
         self.features = _features(model.contract, model.inputs)
-        self.batchable = bool(getattr(model, "batchable", False))
+        self.batchable = model.batchable
         self.single = next(iter(model.inputs.values())) if len(model.inputs) == 1 else None
         self.accepted: set[tuple[int, ...]] = set()
         self.headers: Headers = (JSON, self.version)
@@ -83,13 +82,13 @@ def shape_text(shape: tuple[int, ...]) -> bytes:
     return orjson.dumps(shape)
 
 
-_plans: WeakKeyDictionary[Any, Plan] = WeakKeyDictionary()
+_plans: dict[int, Plan] = {}
 
 
 def plan_of(model: Model) -> Plan:
-    """The plan of a model, made at its first request."""
-    try:
-        return _plans[model]
-    except KeyError:
-        plan = _plans[model] = Plan(model)
-        return plan
+    """The plan of a model, made at its first request and gone with the model."""
+    plan = _plans.get(id(model))
+    if plan is None:
+        plan = _plans[id(model)] = Plan(model)
+        finalize(model, _plans.pop, id(model), None)
+    return plan

@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import Response
 
 from inference_server.errors import RequestError
 from inference_server.inference.call import Answer, Call
 from inference_server.models.model import Model
 from inference_server.models.signature import Tensor
-from inference_server.protocol.adapter import answer_request
 from inference_server.protocol.content_type import require_json
 from inference_server.protocol.json_body import load_object, require_unique_keys
 from inference_server.protocol.plan import Plan, plan_of
@@ -61,27 +58,21 @@ def read(call: Call, model: Model) -> PredictRequest:
     if len(content) != 1:
         raise RequestError(400, _FORM)
     plan = plan_of(model)
-    feeds = _feeds(content, plan)
+    feeds = _feeds(content, plan, call.body)
     require_unique_keys(call.body, content, 1)
     return PredictRequest(plan, feeds)
 
 
-def _feeds(content: Mapping[str, Any], plan: Plan) -> dict[str, Tensor]:
+def _feeds(content: Mapping[str, Any], plan: Plan, body: bytes) -> dict[str, Tensor]:
     if "instances" in content:
-        return read_instances(content["instances"], plan)
+        return read_instances(content["instances"], plan, body)
     if "instance" in content:
-        return read_instances([content["instance"]], plan)
+        return read_instances([content["instance"]], plan, body)
     if "columns" in content:
-        return read_columns(content["columns"], plan)
+        return read_columns(content["columns"], plan, body)
     raise RequestError(400, _FORM)
 
 
 def _class_name(names: Sequence[str], label: Any) -> str | None:
     known = isinstance(label, int) and 0 <= label < len(names)
     return names[label] if known else None
-
-
-async def predict(request: Request) -> Response:
-    """Predict plain rows with the only model, or with the one named by ?model= and ?version=."""
-    asked = request.query_params
-    return await answer_request(request, read, asked.get("model"), asked.get("version"))

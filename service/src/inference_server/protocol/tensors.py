@@ -1,49 +1,123 @@
 """JSON values to tensors: nothing is converted that the sender did not say."""
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from inference_server.errors import RequestError
 from inference_server.models.signature import Tensor, TensorSpec
-from inference_server.protocol.datatypes import DATATYPES, Datatype, to_bfloat16
+from inference_server.protocol.datatypes import DATATYPES, Datatype, packer, to_bfloat16
+
+_LARGE = 4096
+_SUSPECTS = 64
+_LISTS = {list}
 
 
-def to_tensor(spec: TensorSpec, values: Sequence[Any], shape: Sequence[int]) -> Tensor:
-    """A tensor of this shape from a flat list of JSON values; raises RequestError (400)."""
+def to_tensor(spec: TensorSpec, data: Any, shape: Sequence[int], body: bytes) -> Tensor:
+    """A tensor of this shape from a flat or nested JSON array that stood in `body`.
+
+    Raises RequestError (400) where the array does not fit the shape, or a value the datatype.
+    """
     datatype = DATATYPES[spec.datatype]
+    if datatype.code is not None and type(data) is list and data:
+        try:
+            packed = _pack(datatype, datatype.code, data, shape, body)
+        except (struct.error, OverflowError):
+            packed = None  # what is wrong is found out below
+        if packed is not None:
+            return np.ndarray(shape, datatype.dtype, packed)
+    return _to_tensor_strictly(spec, datatype, flatten(spec.name, data, shape), shape)
+
+
+def _pack(
+    datatype: Datatype, code: str, data: list[Any], shape: Sequence[int], body: bytes
+) -> bytes | None:
+    """The bytes of the values; None or an error of `packer` for what may be wrong with them."""
+    if type(data[0]) is not list:
+        packed = packer(code, prod(shape))(*data)
+    elif (rows := _rows(data, shape)) is not None:
+        pack = packer(code, shape[-1])
+        packed = b"".join([pack(*row) for row in rows])
+    else:
+        return None
+    if len(packed) > _LARGE:
+        suspicious = _may_hold_booleans(body)
+    else:
+        suspicious = datatype.zero in packed or datatype.one in packed
+    # The types decide, in the strict way.
+    return None if suspicious and bool in map(type, _leaves(data)) else packed
+
+
+def _leaves(data: list[Any]) -> Iterable[Any]:
+    while type(data[0]) is list:
+        data = list(chain.from_iterable(data))
+    return data
+
+
+def _rows(data: list[Any], shape: Sequence[int]) -> list[Any] | None:
+    """The innermost arrays, if those around them are nested like the shape."""
+    if len(shape) < 2 or len(data) != shape[0]:
+        return None
+    for size in shape[1:-1]:
+        if set(map(type, data)) != _LISTS or set(map(len, data)) != {size}:
+            return None
+        data = list(chain.from_iterable(data))
+    return data if set(map(type, data)) == _LISTS else None
+
+
+def _may_hold_booleans(body: bytes) -> bool:
+    """False only if nothing in the body is a boolean, which `packer` takes for a number.
+
+    Searching a long body for two words takes a fiftieth of asking each value for its type.
+    """
+    return _may_hold(body, b"u", b"true") or _may_hold(body, b"l", b"false")
+
+
+def _may_hold(body: bytes, letter: bytes, word: bytes) -> bool:
+    """Whether a word, known by its third letter, stands in a text in which that is rare."""
+    position = -1
+    for _ in range(_SUSPECTS):
+        position = body.find(letter, position + 1)  # one byte: the fastest search there is
+        if position < 0:
+            return False
+        if body.startswith(word, position - 2):
+            return True
+    return True
+
+
+def _to_tensor_strictly(
+    spec: TensorSpec, datatype: Datatype, values: list[Any], shape: Sequence[int]
+) -> Tensor:
     kinds = set(map(type, values))
     if not kinds <= datatype.json_types:
         wrong = sorted(json_name(kind) for kind in kinds - datatype.json_types)
         raise RequestError(
             400, f"input {spec.name!r}: {wrong[0]} in the data, expected {spec.datatype}"
         )
-    if datatype.limit_squared != np.inf:
-        return _to_floats(spec, datatype, values).reshape(shape)
     try:
-        return np.fromiter(values, datatype.dtype, len(values)).reshape(shape)
+        return _convert(datatype, values).reshape(shape)
     except OverflowError:
-        raise _out_of_range(spec) from None
+        raise RequestError(
+            400, f"input {spec.name!r}: a value does not fit {spec.datatype}"
+        ) from None
 
 
-def _to_floats(spec: TensorSpec, datatype: Datatype, values: Sequence[float]) -> Tensor:
-    """Floats smaller than JSON's: what does not fit would become infinite."""
-    exact = np.fromiter(values, np.float64, len(values))
-    bits16 = datatype.name == "BF16"
-    # One pass instead of two: a sum of squares below the limit bounds each value.
-    if exact.size < 4096 and exact.dot(exact) < datatype.limit_squared:
-        return to_bfloat16(exact) if bits16 else exact.astype(datatype.dtype)
-    with np.errstate(over="ignore"):
-        tensor = exact.astype(np.float32 if bits16 else datatype.dtype)
-    if not np.isfinite(tensor).all():
-        raise _out_of_range(spec)
-    if not bits16:
+def _convert(datatype: Datatype, values: Sequence[Any]) -> Tensor:
+    """Values of the right JSON type as a flat tensor; raises OverflowError."""
+    if datatype.name != "BF16":
+        with np.errstate(over="ignore"):
+            tensor = np.fromiter(values, datatype.dtype, len(values))
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise OverflowError
         return tensor
-    bits = to_bfloat16(tensor)
+    floats = np.frombuffer(packer("f", len(values))(*values), np.float32)
+    bits = to_bfloat16(floats)
     if ((bits & 0x7F80) == 0x7F80).any():
-        raise _out_of_range(spec)
+        raise OverflowError
     return bits
 
 
@@ -124,10 +198,12 @@ def count_rows(feeds: Mapping[str, Tensor], batchable: bool) -> int:
     """
     if not batchable:
         return 1
-    rows: set[int] = {tensor.shape[0] for tensor in feeds.values()}
-    if len(rows) > 1:
-        raise RequestError(400, "the inputs differ in their number of rows")
-    return rows.pop()
+    rows = 0
+    for tensor in feeds.values():
+        if rows and rows != len(tensor):
+            raise RequestError(400, "the inputs differ in their number of rows")
+        rows = len(tensor)
+    return rows
 
 
 def _takes(specs: Mapping[str, TensorSpec]) -> str:
@@ -138,10 +214,6 @@ def _wrong_shape(spec: TensorSpec, shape: Sequence[int]) -> RequestError:
     return RequestError(
         400, f"input {spec.name!r}: shape {list(shape)[:16]} does not fit {spec.wire_shape}"
     )
-
-
-def _out_of_range(spec: TensorSpec) -> RequestError:
-    return RequestError(400, f"input {spec.name!r}: a value does not fit {spec.datatype}")
 
 
 def json_name(kind: type) -> str:

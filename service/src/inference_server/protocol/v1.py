@@ -65,9 +65,9 @@ def read(call: Call, model: Model) -> V1Request:
     if signature != "serving_default":
         raise RequestError(400, "the only 'signature_name' is 'serving_default'")
     if by_row:
-        feeds = read_instances(content["instances"], plan)
+        feeds = read_instances(content["instances"], plan, call.body)
     else:
-        feeds = read_inputs(_by_name(content["inputs"], plan), plan)
+        feeds = read_inputs(_by_name(content["inputs"], plan), plan, call.body)
     require_unique_keys(call.body, content, len(content))
     return V1Request(plan, feeds, by_row)
 

@@ -8,31 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from inference_server.errors import RequestError
 from inference_server.inference.call import Answer, Call
 from inference_server.models.model import Model
 from inference_server.models.signature import Tensor, TensorSpec
-from inference_server.protocol.adapter import answer_request
 from inference_server.protocol.binary import read_tensor
 from inference_server.protocol.content_type import require_binary, require_json
 from inference_server.protocol.json_body import load_object, require_unique_keys
-from inference_server.protocol.metadata import model_metadata, model_ready, server_metadata
 from inference_server.protocol.parameters import binary_size, read_parameters
 from inference_server.protocol.plan import Plan, plan_of
 from inference_server.protocol.tensors import (
     check_names,
     check_shape,
     count_rows,
-    flatten,
     to_tensor,
 )
 from inference_server.protocol.v2_answer import write_answer
 from inference_server.protocol.v2_binary import HEADER_LENGTH, Tail, header_length, read_raw
-
-__all__ = ["V2Request", "infer", "model_metadata", "model_ready", "read", "server_metadata"]
 
 _MAX_RANK = 32
 _INTEGERS = frozenset({int})
@@ -97,7 +89,7 @@ def _read(content: dict[str, Any], body: bytes, plan: Plan, tail: Tail | None) -
         spec = plan.inputs[item["name"]]
         given = read_parameters(item, spec.name)
         shape = _shape(spec, item, sizes, plan)
-        feeds[spec.name] = _tensor(spec, item, shape, binary_size(given, spec.name), tail)
+        feeds[spec.name] = _tensor(spec, item, shape, binary_size(given, spec.name), body, tail)
         pairs += len(item) + len(given)
     if tail is not None:
         tail.require_end()
@@ -155,6 +147,7 @@ def _tensor(
     item: Mapping[str, Any],
     shape: tuple[int, ...],
     size: int | None,
+    body: bytes,
     tail: Tail | None,
 ) -> Tensor:
     if item.get("datatype") != spec.datatype:
@@ -164,7 +157,7 @@ def _tensor(
             f"expected {spec.datatype!r}",
         )
     if size is None:
-        return to_tensor(spec, flatten(spec.name, item.get("data"), shape), shape)
+        return to_tensor(spec, item.get("data"), shape, body)
     if "data" in item:
         raise RequestError(400, f"input {spec.name!r}: both 'data' and 'binary_data_size'")
     if tail is None:
@@ -197,9 +190,3 @@ def _outputs(
         names.append(name)
         pairs += len(item) + len(given)
     return names, frozenset(binary), pairs
-
-
-async def infer(request: Request) -> Response:
-    """Run a model version on tensors."""
-    name, version = request.path_params["model"], request.path_params.get("version")
-    return await answer_request(request, read, name, version)
