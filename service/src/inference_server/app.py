@@ -1,4 +1,4 @@
-"""Puts the parts together: routes, error forms, loading and draining."""
+"""Puts the parts of one process together, and ends them in order."""
 
 import asyncio
 import logging
@@ -10,32 +10,49 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from inference_server import __version__
 from inference_server.drain import Drain
 from inference_server.errors import RequestError, error_response
-from inference_server.models.catalog import Catalog
-from inference_server.models.model import Hardware, InferenceError
+from inference_server.inference.pipeline import Pipeline
+from inference_server.models.catalog import Catalog, Control, Lane
+from inference_server.models.config import ModelConfig
+from inference_server.models.hardware import Hardware
+from inference_server.models.model import Model
 from inference_server.models.quota import cpu_quota
+from inference_server.observability.access import AccessLog
 from inference_server.observability.metrics import Metrics
-from inference_server.protocol import operations, predict, v2
+from inference_server.observability.prediction_log import PredictionLog
+from inference_server.observability.traces import Tracer
+from inference_server.protocol import (
+    configuration,
+    metadata,
+    operations,
+    repository,
+    statistics,
+    status_v1,
+)
 from inference_server.reload import Reload
-from inference_server.scheduling.scheduler import Scheduler
-from inference_server.security.keys import read_keys
+from inference_server.scheduling.lanes import Scheduler
+from inference_server.security.guard import Guard
+from inference_server.security.headers import security_headers
 from inference_server.settings import Settings
 from inference_server.state import State
 from inference_server.supervisor.place import here
+from inference_server.transport.asgi import infer
+from inference_server.transport.body import BodyLimits
 from inference_server.transport.documentation import openapi
+from inference_server.transport.lane import FastLane, Patience
 from inference_server.transport.observer import Observer
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-# Hot paths first: routes are tried in this order.
 ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
-    ("POST", "/v2/models/{model}/infer", v2.infer),
-    ("POST", "/predict", predict.predict),
-    ("POST", "/v2/models/{model}/versions/{version}/infer", v2.infer),
+    ("POST", "/v2/models/{model}/infer", infer),
+    ("POST", "/v2/models/{model}/versions/{version}/infer", infer),
+    ("POST", "/v1/models/{model}:predict", infer),
+    ("POST", "/v1/models/{model}/versions/{version}:predict", infer),
+    ("POST", "/predict", infer),
     ("GET", "/v2/health/live", operations.live),
     ("GET", "/v2/health/ready", operations.v2_ready),
     ("GET", "/health", operations.ready),
@@ -43,56 +60,148 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/health/ready", operations.ready),
     ("GET", "/metrics", operations.metrics),
     ("GET", "/info", operations.info),
-    ("GET", "/v2", v2.server_metadata),
-    ("GET", "/v2/models/{model}", v2.model_metadata),
-    ("GET", "/v2/models/{model}/ready", v2.model_ready),
-    ("GET", "/v2/models/{model}/versions/{version}", v2.model_metadata),
-    ("GET", "/v2/models/{model}/versions/{version}/ready", v2.model_ready),
+    ("GET", "/v2", metadata.server_metadata),
+    ("GET", "/v2/models/stats", statistics.all_statistics),
+    ("GET", "/v2/models/{model}", metadata.model_metadata),
+    ("GET", "/v2/models/{model}/ready", metadata.model_ready),
+    ("GET", "/v2/models/{model}/versions/{version}", metadata.model_metadata),
+    ("GET", "/v2/models/{model}/versions/{version}/ready", metadata.model_ready),
+    ("GET", "/v2/models/{model}/config", configuration.model_config),
+    ("GET", "/v2/models/{model}/versions/{version}/config", configuration.model_config),
+    ("GET", "/v2/models/{model}/stats", statistics.model_statistics),
+    ("GET", "/v2/models/{model}/versions/{version}/stats", statistics.model_statistics),
+    ("POST", "/v2/repository/index", repository.repository_index),
+    ("POST", "/v2/repository/models/{model}/load", repository.load_model),
+    ("POST", "/v2/repository/models/{model}/unload", repository.unload_model),
+    ("GET", "/v1/models", status_v1.v1_models),
+    ("GET", "/v1/models/{model}", status_v1.v1_model),
+    ("GET", "/v1/models/{model}/versions/{version}", status_v1.v1_model),
 )
 
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """The ASGI application of one process; models load after it has started."""
-    state = _make_state(settings)
-    app = FastAPI(title="inference-server", version=__version__, lifespan=_lifespan)
+def create_app(settings: Settings) -> Observer:
+    """The ASGI application of one process; models load after it has started.
+
+    Raises KeyFileError.
+    """
+    state = make_state(settings)
+    app = FastAPI(
+        title="inference-server",
+        version=__version__,
+        lifespan=_lifespan,
+        docs_url="/docs" if settings.docs else None,
+        openapi_url="/openapi.json" if settings.docs else None,
+        redoc_url=None,
+    )
     app.state.server = state
     for method, path, endpoint in ROUTES:
         app.add_route(path, endpoint, methods=[method])
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
-    app.add_exception_handler(InferenceError, _failed)
     app.add_exception_handler(Exception, _broken)
-    keys = None
-    if settings.api_key_hashes_file is not None:
-        keys = read_keys(settings.api_key_hashes_file)
-    return Observer(app, state, keys)
+    return Observer(app, state)
 
 
-def _make_state(settings: Settings) -> State:
+def make_state(settings: Settings) -> State:
+    """The parts, connected; raises KeyFileError."""
     metrics = Metrics()
+    scheduler = Scheduler(settings, metrics, here())
+    catalog = _make_catalog(settings, metrics, scheduler)
+    guard = Guard(settings)
+    tracer = Tracer.from_environment(settings.trace_sample_rate, metrics.spans_dropped)
+    prediction_log = PredictionLog.from_settings(settings, metrics)
+    access_log = AccessLog(settings.log_sample_rate)
+    pipeline = Pipeline(
+        catalog,
+        guard,
+        metrics,
+        tracer,
+        access_log,
+        prediction_log,
+        settings.deadline_ms / 1000,
+    )
+    patience = Patience(
+        head_bytes=settings.max_header_bytes,
+        body_bytes=settings.max_body_bytes,
+        request_seconds=settings.request_seconds,
+        idle_seconds=settings.idle_seconds,
+        connections=settings.max_connections,
+    )
+    fast_lane = FastLane(pipeline, patience, security_headers(settings))
+    limits = BodyLimits(
+        settings.max_body_bytes, settings.max_decompression_ratio, settings.max_json_depth
+    )
+    return State(
+        settings=settings,
+        metrics=metrics,
+        catalog=catalog,
+        scheduler=scheduler,
+        guard=guard,
+        tracer=tracer,
+        access_log=access_log,
+        prediction_log=prediction_log,
+        fast_lane=fast_lane,
+        body_limits=limits,
+    )
+
+
+def _make_catalog(settings: Settings, metrics: Metrics, scheduler: Scheduler) -> Catalog:
     threads = settings.intra_op_threads or max(1, cpu_quota() // settings.workers)
-    hardware = Hardware(settings.require_gpu, threads)
-    catalog = Catalog(settings.model_repository, hardware, metrics)
+
+    def open_lane(model: Model, config: ModelConfig) -> Lane:
+        def failed(reason: str, detail: str) -> None:
+            catalog.model_failed(model.name, model.version, f"{reason}: {detail}", model)
+
+        return scheduler.open(model, config, failed)
+
+    catalog = Catalog(
+        settings.model_repository,
+        Hardware(settings.require_gpu, threads),
+        metrics,
+        open_lane,
+        Control(),
+    )
     if settings.model_name and settings.model_version and settings.model_sha256:
         catalog.expect(settings.model_name, settings.model_version, settings.model_sha256)
-    scheduler = Scheduler(
-        settings.inference_threads, settings.max_in_flight, catalog.names, metrics
-    )
-    return State(settings, metrics, catalog, scheduler)
+    return catalog
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: State = app.state.server
-    loading = asyncio.create_task(asyncio.to_thread(state.catalog.load))
+    await state.guard.start()
+    loading = asyncio.create_task(state.catalog.start())
     loading.add_done_callback(lambda _: here().settle())
+    watching = asyncio.create_task(state.fast_lane.watch())
     with Drain(state), Reload(state.settings, state.on_reload):
-        yield
-    await loading
+        async with _grpc(state, app):
+            yield
+    watching.cancel()
+    loading.cancel()
+    await asyncio.wait([loading, watching])
+    await state.catalog.stop()
     state.scheduler.close()
+    await state.guard.stop()
+    await asyncio.to_thread(state.tracer.close)
+    await asyncio.to_thread(state.prediction_log.close)
+
+
+@asynccontextmanager
+async def _grpc(state: State, app: FastAPI) -> AsyncIterator[None]:
+    if state.settings.grpc_port is None:
+        yield
+        return
+    from inference_server.grpc_api.server import GrpcServer
+
+    server = GrpcServer(state.settings, state.fast_lane.pipeline, Observer(app, state))
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop()
 
 
 async def _refused(request: Request, error: Any) -> Response:
@@ -101,11 +210,6 @@ async def _refused(request: Request, error: Any) -> Response:
 
 async def _no_such_route(request: Request, error: Any) -> Response:
     return error_response(request.url.path, error.status_code, str(error.detail), error.headers)
-
-
-async def _failed(request: Request, error: Any) -> Response:
-    _log.error("inference failed", extra={"reason": str(error)})
-    return error_response(request.url.path, 500, "the model failed on this input")
 
 
 async def _broken(request: Request, _: Any) -> Response:

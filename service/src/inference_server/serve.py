@@ -19,6 +19,7 @@ from inference_server.supervisor.board import Board, Place
 from inference_server.supervisor.place import open_board, take
 from inference_server.supervisor.quarantine import Quarantine
 from inference_server.supervisor.worker import Server
+from inference_server.transport.connection import Connection
 
 # What workers share by being forked after it; ONNX Runtime and numpy, which start threads, are not.
 _SHARED_MODULES = ("fastapi", "uvloop", "uvicorn.lifespan.on", "orjson")
@@ -71,6 +72,10 @@ def _configuration(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         partial(_create_app, settings),
         factory=True,
+        http=Connection,
+        ws="none",
+        loop="uvloop",
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         server_header=False,

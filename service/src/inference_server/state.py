@@ -3,21 +3,41 @@
 from dataclasses import dataclass
 
 from inference_server.models.catalog import Catalog
+from inference_server.observability.access import AccessLog
 from inference_server.observability.metrics import Metrics
-from inference_server.scheduling.scheduler import Scheduler
+from inference_server.observability.prediction_log import PredictionLog
+from inference_server.observability.traces import Tracer
+from inference_server.scheduling.lanes import Scheduler
+from inference_server.security.guard import Guard
 from inference_server.settings import Settings
 from inference_server.supervisor.place import here
+from inference_server.transport.body import BodyLimits
+from inference_server.transport.lane import FastLane
 
 
 @dataclass
 class State:
-    """The parts of a running server; `draining` is set by SIGTERM."""
+    """The parts of a running server."""
 
     settings: Settings
     metrics: Metrics
     catalog: Catalog
     scheduler: Scheduler
-    draining: bool = False
+    guard: Guard
+    tracer: Tracer
+    access_log: AccessLog
+    prediction_log: PredictionLog
+    fast_lane: FastLane
+    body_limits: BodyLimits
+
+    @property
+    def draining(self) -> bool:
+        """Whether a signal has asked the server to stop."""
+        return self.fast_lane.draining
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self.fast_lane.draining = value
 
     @property
     def ready(self) -> bool:
@@ -25,5 +45,7 @@ class State:
         return self.catalog.ready and not self.draining and here().board.settled
 
     def on_reload(self, settings: Settings) -> None:
-        """Take over the settings that may change while serving."""
+        """Take over the settings that may change while serving, and read keys again."""
         self.settings = settings
+        self.access_log.sample(settings.log_sample_rate)
+        self.guard.reload()

@@ -59,3 +59,4 @@ class Call:
     request_id: bytes = b""
     client: Client | None = None
     span: Span | None = None  # only of a sampled request
+    cancel: Callable[[], None] | None = None  # for a client that leaves while it waits

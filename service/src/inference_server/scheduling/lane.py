@@ -99,6 +99,11 @@ class Lane:
         return self._inline_rows > 0
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing waits or runs."""
+        return not self._unanswered
+
+    @property
     def ended(self) -> bool:
         """Whether nothing will run any more."""
         return self._failed or (self._closed is not None and self._closed.done())

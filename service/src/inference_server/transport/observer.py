@@ -1,23 +1,20 @@
-"""ASGI middleware around everything: request id, API key, metrics, log, last-resort 500."""
+"""ASGI middleware: admits, counts and logs every request that is no inference."""
 
 import asyncio
 import logging
-import os
-import re
 import time
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inference_server.errors import error_response
-from inference_server.observability.logs import Sampler
-from inference_server.security.keys import KeyRing
+from inference_server.errors import CLIENT_CLOSED, RequestError, error_response
+from inference_server.inference.pipeline import Pipeline
+from inference_server.security.guard import Client
 from inference_server.state import State
+from inference_server.transport.asgi import target
 
-CLIENT_CLOSED = 499
-_OPEN = frozenset({"health", "metrics"})
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_TRACE_ID = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+# What a client must be allowed to do; health is open, so that a probe needs no key.
+_SCOPES = {"metadata": "metadata", "admin": "admin", "metrics": "metrics", "other": "metadata"}
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +27,8 @@ def endpoint_of(path: str) -> str:
         if path.startswith("/v2/health/") or path.endswith("/ready"):
             return "health"
         return "admin" if path.startswith("/v2/repository") else "metadata"
+    if path.startswith("/v1/models"):
+        return "predict" if path.endswith(":predict") else "metadata"
     return _PATHS.get(path, "other")
 
 
@@ -44,13 +43,12 @@ _PATHS = {
 
 
 class Observer:
-    """Sees each request from its first byte to its last."""
+    """Sees each request from its first byte to its last; an inference is its pipeline's matter."""
 
-    def __init__(self, app: ASGIApp, state: State, keys: KeyRing | None) -> None:
+    def __init__(self, app: ASGIApp, state: State) -> None:
         self._app = app
         self._state = state
-        self._keys = keys
-        self._sampled = Sampler(state.settings.log_sample_rate)
+        self.fast_lane = state.fast_lane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; lifespan events pass through."""
@@ -58,10 +56,17 @@ class Observer:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send, self._state)
+        if scope["method"] == "POST" and self.fast_lane.routes.match(target(scope)) is not None:
+            await self._app(scope, receive, exchange.send)
+        else:
+            await self._account(exchange, endpoint_of(scope["path"]), receive)
+
+    async def _account(self, exchange: "_Exchange", endpoint: str, receive: Receive) -> None:
         metrics = self._state.metrics
-        metrics.start(exchange.endpoint)
+        metrics.start(endpoint)
+        exchange.request_id = self._pipeline.request_id(exchange.headers)
         try:
-            await self._answer(exchange, scope, receive)
+            await self._answer(exchange, endpoint, receive)
         except ClientDisconnect:
             exchange.status = CLIENT_CLOSED  # Starlette has tried to answer 500 to nobody
         except asyncio.CancelledError:
@@ -70,27 +75,25 @@ class Observer:
         except Exception:
             _log.exception("request failed", extra={"request_id": exchange.request_id.decode()})
             if not exchange.status:
-                await self._refuse(exchange, receive, 500, "internal error")
+                await exchange.refuse(receive, RequestError(500, "internal error"))
         metrics.leave()
         status = exchange.status or CLIENT_CLOSED
         seconds = time.perf_counter() - exchange.start
-        metrics.finish(scope["method"], exchange.endpoint, status, seconds)
-        if self._sampled() or (status >= 500 and exchange.endpoint != "health"):
-            exchange.log(status, seconds)
+        metrics.finish(exchange.scope["method"], endpoint, status, seconds)
 
-    async def _answer(self, exchange: "_Exchange", scope: Scope, receive: Receive) -> None:
-        if self._keys is not None and exchange.endpoint not in _OPEN:
-            exchange.client = self._keys.client(exchange.key())
-            if exchange.client is None:
-                await self._refuse(exchange, receive, 401, "no valid API key")
+    @property
+    def _pipeline(self) -> Pipeline:
+        return self.fast_lane.pipeline
+
+    async def _answer(self, exchange: "_Exchange", endpoint: str, receive: Receive) -> None:
+        scope_needed = _SCOPES.get(endpoint)
+        if scope_needed is not None:
+            try:
+                exchange.client = self._state.guard.admit(exchange.headers, scope_needed, None)
+            except RequestError as error:
+                await exchange.refuse(receive, error)
                 return
-        await self._app(scope, receive, exchange.send)
-
-    @staticmethod
-    async def _refuse(exchange: "_Exchange", receive: Receive, status: int, message: str) -> None:
-        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        response = error_response(exchange.scope["path"], status, message, headers)
-        await response(exchange.scope, receive, exchange.send)
+        await self._app(exchange.scope, receive, exchange.send)
 
 
 class _Exchange:
@@ -99,60 +102,28 @@ class _Exchange:
     def __init__(self, scope: Scope, send: Send, state: State) -> None:
         self.start = time.perf_counter()
         self.scope = scope
-        self.endpoint = endpoint_of(scope["path"])
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.status = 0
-        self.client: str | None = None
+        self.request_id = b""
+        self.client: Client | None = None
         self._send = send
-        self._state = state
-        given = self._header(b"x-request-id")
-        self.request_id = (
-            given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex().encode()
-        )
-
-    def _header(self, name: bytes) -> bytes | None:
-        for key, value in self.scope["headers"]:
-            if key == name:
-                return bytes(value)
-        return None
-
-    def key(self) -> bytes:
-        """The API key: X-API-Key, or a bearer token."""
-        key = self._header(b"x-api-key")
-        if key is not None:
-            return key
-        scheme, _, token = (self._header(b"authorization") or b"").partition(b" ")
-        return token.strip() if scheme.lower() == b"bearer" else b""
+        self._lane = state.fast_lane
 
     async def send(self, message: Message) -> None:
-        """Pass a message on; the response's start gets the request id."""
+        """Pass a message on; the response's start gets the headers of every answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message["headers"], (b"x-request-id", self.request_id)]
-            if self._state.draining:
+            given = {name.lower() for name, _ in message["headers"]}
+            headers = [*message["headers"]]
+            headers += [pair for pair in self._lane.security_headers if pair[0] not in given]
+            if self.request_id:
+                headers.append((b"x-request-id", self.request_id))
+            if self._lane.draining:
                 headers.append((b"connection", b"close"))  # the next request goes elsewhere
             message["headers"] = headers
         await self._send(message)
 
-    def log(self, status: int, seconds: float) -> None:
-        """One line about this request; no body, no query, no address."""
-        extra = {
-            "request_id": self.request_id.decode(),
-            "method": self.scope["method"],
-            "endpoint": self.endpoint,
-            "status": status,
-            "duration_ms": round(seconds * 1000, 3),
-        }
-        if self.client is not None:
-            extra["client"] = self.client
-        if length := self._header(b"content-length"):
-            extra["input_size"] = length.decode("latin-1")
-        if trace := _TRACE_ID.fullmatch(self._header(b"traceparent") or b""):
-            extra["trace_id"] = trace[1].decode()
-        extra |= {f"model_{k}": v for k, v in self._model().items()}
-        level = logging.ERROR if status >= 500 else logging.INFO
-        _log.log(level, "request", extra=extra)
-
-    def _model(self) -> dict[str, str]:
-        parameters = self.scope.get("path_params") or {}
-        names = {"model": "id", "version": "version"}
-        return {names[k]: str(v) for k, v in parameters.items() if k in names}
+    async def refuse(self, receive: Receive, error: RequestError) -> None:
+        """Answer an error in the form of the path."""
+        response = error_response(self.scope["path"], error.status, error.message, error.headers)
+        await response(self.scope, receive, self.send)

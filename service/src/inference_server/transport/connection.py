@@ -1,0 +1,232 @@
+"""One HTTP connection: inferences in the fast lane, everything else as uvicorn does it.
+
+An inference needs no scope, no task and no router: its body goes straight to the pipeline, and the
+answer back in one write. Whatever is unusual about a request (chunks, compression, `Expect`,
+another one pending on the connection) makes it an ASGI request like all others, with the same
+pipeline at its end.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from inference_server.errors import RequestError, error_answer, title
+from inference_server.inference.call import Answer, Call
+from inference_server.inference.routes import Route
+from inference_server.transport.lane import FastLane, Phase
+
+_UNUSUAL = (b"content-encoding", b"transfer-encoding", b"expect", b"upgrade")
+_STATUS_LINES = {
+    status: f"HTTP/1.1 {status} {title(status)}\r\n".encode() for status in range(100, 600)
+}
+_NO_HTTP = error_answer("", RequestError(400, "this is no HTTP request"))
+_TOO_LONG = error_answer("", RequestError(431, "the request's headers are too large"))
+_TOO_SLOW = error_answer("", RequestError(408, "the request did not arrive in time"))
+
+_log = logging.getLogger(__name__)
+
+
+class _Signal:
+    """Stands where uvicorn keeps an event: nobody waits for a fast answer."""
+
+    def set(self) -> None:
+        """Nothing to wake."""
+
+
+class _Exchange:
+    """A fast request in the place of uvicorn's cycle, so that its pipelining and shutdown work."""
+
+    __slots__ = ("call", "disconnected", "keep_alive", "response_complete", "route")
+    message_event = _Signal()
+
+    def __init__(self, route: Route, keep_alive: bool) -> None:
+        self.route = route
+        self.keep_alive = keep_alive
+        self.call: Call | None = None
+        self.disconnected = False
+        self.response_complete = False
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol with a fast lane, and with limits to what a client may keep waiting."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._lane: FastLane = self.app.fast_lane
+        self._fast: _Exchange | None = None
+        self._reading = False  # the body of `_fast`
+        self._fields: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._head_bytes = 0
+        self.phase = Phase.IDLE
+        self.since = self.blocked_since = self._lane.second
+
+    def connection_made(self, transport: Any) -> None:
+        """Join the connections that are watched."""
+        super().connection_made(transport)
+        self.since = self._lane.second
+        self._lane.join(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leave; an answer that comes later is not written."""
+        self._lane.connections.discard(self)
+        if self._fast is not None:
+            self._fast.disconnected = True
+            if self._fast.call is not None and self._fast.call.cancel is not None:
+                self._fast.call.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come; what is no HTTP ends the connection."""
+        if self.phase is Phase.HEAD:
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # the request has been taken without the upgrade, as RFC 9110 allows
+        except httptools.HttpParserError:
+            self.reject(_NO_HTTP)
+            return
+        if self.phase is Phase.HEAD and self._head_bytes > self._lane.patience.head_bytes:
+            self.reject(_TOO_LONG)
+
+    def reject(self, answer: Answer) -> None:
+        """Answer what is no request, if nothing else is being answered, and close."""
+        if self.transport.is_closing():
+            return
+        if self.phase is not Phase.ANSWER:
+            self.transport.write(self._render(answer, None, keep_alive=False))
+        self.transport.close()
+
+    def expire(self) -> None:
+        """Give up waiting for the rest of a request."""
+        self.reject(_TOO_SLOW)
+
+    def on_message_begin(self) -> None:
+        """Start a request; the scope is made only where ASGI needs it."""
+        self.phase = Phase.HEAD
+        self.since = self._lane.second
+        self._head_bytes = 0
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        """Choose the lane of the request."""
+        self.phase = Phase.BODY
+        if self._fast is None and (self.cycle is None or self.cycle.response_complete):
+            route = self._fast_route()
+            if route is not None:
+                self._reading = True
+                self._parts = []
+                self._fast = _Exchange(route, self.parser.should_keep_alive())
+                self.cycle = self._fast  # type: ignore[assignment]
+                return
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        super().on_headers_complete()
+
+    def _fast_route(self) -> Route | None:
+        if self.parser.get_method() != b"POST":
+            return None
+        route = self._lane.routes.match(self.url)
+        if route is None:
+            return None
+        fields = self._fields = dict(self.headers)
+        length = fields.get(b"content-length", b"")
+        if not length.isdigit() or int(length) > self._lane.patience.body_bytes:
+            return None
+        return None if any(name in fields for name in _UNUSUAL) else route
+
+    def on_body(self, body: bytes) -> None:
+        """Collect the body."""
+        if self._reading:
+            self._parts.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Send a fast request on its way."""
+        if not self._reading:
+            self.phase = Phase.IDLE if self.cycle.response_complete else Phase.ANSWER
+            super().on_message_complete()
+            return
+        self.phase = Phase.ANSWER
+        self._reading = False
+        exchange, parts = self._fast, self._parts
+        assert exchange is not None  # noqa: S101
+        self._parts = []
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        route = exchange.route
+        exchange.call = Call(
+            route.endpoint,
+            route.path,
+            route.read,
+            route.model,
+            route.version,
+            self._fields,
+            body,
+            self._reply,
+            route.query,
+        )
+        self._lane.pipeline.answer(exchange.call)
+
+    def _reply(self, answer: Answer) -> bool:
+        """Write the answer of the fast request; False if the client has left."""
+        exchange = self._fast
+        assert exchange is not None  # noqa: S101
+        self._fast = None
+        exchange.response_complete = True
+        if exchange.disconnected or self.transport.is_closing():
+            return False
+        keep_alive = exchange.keep_alive and not self._lane.draining
+        self.transport.write(self._render(answer, exchange.call, keep_alive))
+        if keep_alive:
+            self.on_response_complete()
+        else:
+            self.transport.close()
+        return True
+
+    def _render(self, answer: Answer, call: Call | None, keep_alive: bool) -> bytes:
+        status, headers, body = answer
+        parts = [
+            _STATUS_LINES[status],
+            self._lane.standard_headers(self.server_state.default_headers),
+            b"content-length: %d\r\n" % len(body),
+        ]
+        parts += [b"%b: %b\r\n" % header for header in headers]
+        if call is not None:
+            parts.append(b"x-request-id: %b\r\n" % call.request_id)
+        parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+        parts.append(body)
+        return b"".join(parts)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or start the one that has come meanwhile."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self.phase is Phase.ANSWER:
+            self.phase = Phase.IDLE
+            self.since = self._lane.second
+
+    def pause_writing(self) -> None:
+        """The client does not read: no further request of it is read."""
+        super().pause_writing()
+        self.blocked_since = self._lane.second
+        self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        self.flow.resume_reading()

@@ -1,0 +1,83 @@
+"""What the connections of one process share: the pipeline, the limits, and who is connected."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from inference_server.inference.call import Headers
+from inference_server.inference.routes import RouteCache
+
+if TYPE_CHECKING:
+    from inference_server.inference.pipeline import Pipeline
+    from inference_server.transport.connection import Connection
+
+
+class Phase(Enum):
+    """What a connection is doing: nothing, sending headers, sending a body, being answered."""
+
+    IDLE = 0
+    HEAD = 1
+    BODY = 2
+    ANSWER = 3
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How much of a client's bytes and time the server waits for."""
+
+    head_bytes: int
+    body_bytes: int
+    request_seconds: int
+    idle_seconds: int
+    connections: int
+
+
+@dataclass
+class FastLane:
+    """The way of inferences around ASGI; `second` is a clock that is cheap to read."""
+
+    pipeline: Pipeline
+    patience: Patience
+    security_headers: Headers
+    draining: bool = False
+    second: int = 0
+    routes: RouteCache = field(default_factory=RouteCache)
+    connections: set[Connection] = field(default_factory=set)
+    _dated: tuple[object, bytes] = (None, b"")
+
+    def standard_headers(self, defaults: list[tuple[bytes, bytes]]) -> bytes:
+        """Headers of every answer, rendered; `defaults` is a new list once a second."""
+        if self._dated[0] is not defaults:
+            headers = [*defaults, *self.security_headers]
+            self._dated = (defaults, b"".join(b"%b: %b\r\n" % header for header in headers))
+        return self._dated[1]
+
+    def join(self, connection: Connection) -> None:
+        """Count a connection in; beyond the limit the one that is idle longest has to go."""
+        self.connections.add(connection)
+        if len(self.connections) > self.patience.connections:
+            idle = [each for each in self.connections if each.phase is Phase.IDLE]
+            if idle:
+                min(idle, key=lambda each: each.since).transport.close()
+
+    async def watch(self) -> None:
+        """Once a second, end what takes longer than the limits allow."""
+        while True:
+            await asyncio.sleep(1)
+            self.second += 1
+            for connection in list(self.connections):
+                self._judge(connection)
+
+    def _judge(self, connection: Connection) -> None:
+        waited = self.second - connection.since
+        if connection.flow.write_paused:
+            if self.second - connection.blocked_since > self.patience.request_seconds:
+                connection.transport.abort()
+        elif connection.phase is Phase.IDLE:
+            if waited > self.patience.idle_seconds:
+                connection.transport.close()
+        elif connection.phase is not Phase.ANSWER and waited > self.patience.request_seconds:
+            connection.expire()
