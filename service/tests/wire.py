@@ -75,10 +75,13 @@ def _body(reply: Reply, rest: bytes) -> tuple[bytes, bytes] | None:
 class Talk:
     """One connection: what is to be sent, and what was received."""
 
-    def __init__(self, port: int, pieces: list[bytes], expected: int = 1) -> None:
+    def __init__(
+        self, port: int, pieces: list[bytes], expected: int = 1, patience: float = 20
+    ) -> None:
         self.pieces = list(pieces)
         self.sent = b"".join(pieces)
         self.expected = expected
+        self.patience = patience
         self.received = b""
         self.closed = False
         self.heard = time.monotonic()
@@ -111,39 +114,39 @@ class Talk:
         self.received += part
         self.closed = self.closed or not part
 
-    def over(self, patience: float) -> bool:
+    def over(self) -> bool:
+        """Whether it is answered or closed, or was silent for too long."""
         if self.closed:
             return True
-        silent = time.monotonic() - self.heard > patience
+        silent = time.monotonic() - self.heard > self.patience
         return not self.pieces and (self._answered() or silent)
 
     def _answered(self) -> bool:
-        return self.received.count(b"HTTP/1.1 ") >= self.expected and parse(self.received)[1] == b""
+        replies, rest = parse(self.received)
+        return len(replies) >= self.expected and not rest
 
 
-def talk(talks: list[Talk], patience: float = 0.3, limit: float = 30) -> None:
+def talk(talks: list[Talk], limit: float = 60) -> None:
     """Send and receive on all connections at once, until each is answered, closed or silent."""
     deadline = time.monotonic() + limit
     running = list(talks)
     while running and time.monotonic() < deadline:
         writing = [each.socket for each in running if each.pieces]
-        readable, writable, _ = select.select(
-            [each.socket for each in running], writing, [], patience / 4
-        )
+        readable, writable, _ = select.select([each.socket for each in running], writing, [], 0.05)
         for each in running:
             if each.socket in readable:
                 each.receive()
             if each.socket in writable and each.pieces and not each.closed:
                 each.send()
-        running = [each for each in running if not _over(each, patience)]
+        running = [each for each in running if not _over(each)]
     for each in talks:
         with contextlib.suppress(OSError):
             each.socket.close()
     assert not running, f"no end within {limit} s: {running[0].sent[:400]!r}"
 
 
-def _over(each: Talk, patience: float) -> bool:
+def _over(each: Talk) -> bool:
     try:
-        return each.over(patience)
+        return each.over()
     except AssertionError:
         return True  # whoever reads it will say so
