@@ -13,13 +13,15 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from inference_server.observability import logs
+from inference_server.observability.families import EXITS
+from inference_server.observability.store import Store
 from inference_server.security.keys import read_keys
 from inference_server.settings import Settings
 from inference_server.supervisor.board import Board, Place
 from inference_server.supervisor.place import open_board, take
 from inference_server.supervisor.quarantine import Quarantine
+from inference_server.supervisor.supervisor import Supervisor
 from inference_server.supervisor.worker import Server
-from inference_server.transport.connection import Connection
 
 # What workers share by being forked after it; ONNX Runtime and numpy, which start threads, are not.
 _SHARED_MODULES = ("fastapi", "uvloop", "uvicorn.lifespan.on", "orjson")
@@ -69,6 +71,8 @@ def _open_board(folder: Path, workers: int) -> tuple[Board, Quarantine]:
 
 
 def _configuration(settings: Settings) -> uvicorn.Config:
+    from inference_server.transport.connection import Connection  # brings ONNX Runtime
+
     return uvicorn.Config(
         partial(_create_app, settings),
         factory=True,
@@ -111,13 +115,11 @@ def _serve_by_workers(settings: Settings, listener: socket.socket) -> int:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(name, "metrics"))
         Path(name, "metrics").mkdir()
         board, quarantine = _open_board(settings.state_folder or Path(name), settings.workers)
-        # Only now: prometheus_client asks for its folder once, when it is imported.
-        from inference_server.supervisor.supervisor import Supervisor
-
+        counts = Store([EXITS], Path(name, "metrics"))
         for module in _SHARED_MODULES:
             import_module(module)
         work = partial(_be_worker, settings)
-        return Supervisor(settings, listener, board, quarantine, work).run()
+        return Supervisor(settings, listener, board, quarantine, counts, work).run()
 
 
 def _be_worker(settings: Settings, place: Place, channel: socket.socket) -> None:

@@ -12,7 +12,19 @@ REJECTIONS = (
     "unauthorized",
     "invalid",
 )
-LOAD_FAILURES = ("missing", "hash", "file", "signature", "warm_up", "gpu", "memory", "config")
+LOAD_FAILURES = (
+    "missing",
+    "hash",
+    "file",
+    "config",
+    "signature",
+    "member",
+    "memory",
+    "warm_up",
+    "gpu",
+    "timeout",
+    "quarantine",
+)
 INVALID_KINDS = ("nan", "inf", "out_of_range")
 ERROR_KINDS = ("runtime", "hang", "memory")
 DROP_REASONS = ("queue_full", "failed", "too_large")
@@ -127,6 +139,7 @@ PREDICTIONS_DROPPED = Family(
     "prediction_log_dropped", "Records not written", "counter", ("reason",)
 )
 RESTARTS = Family("worker_restarts", "Workers that ended and were replaced", "counter")
+EXITS = Family("worker_exits", "Workers that ended unexpectedly", "counter", ("reason",))
 
 REQUEST_FAMILIES = (REQUESTS, STARTED, REQUEST_ERRORS, REQUEST_SECONDS, ACTIVE)
 FACTS = (INFO, PROVIDER, DEVICE, FALLBACK, MEMORY)
@@ -148,5 +161,6 @@ OF_THE_SERVICE = (
     SPANS_DROPPED,
     PREDICTIONS_LOGGED,
     PREDICTIONS_DROPPED,
+    EXITS,
 )
 FAMILIES = (*REQUEST_FAMILIES, *OF_A_VERSION, *OF_A_MODEL, *OF_THE_SERVICE)

@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkProcess
 from types import FrameType
 
-from prometheus_client import Counter
-from prometheus_client.multiprocess import mark_process_dead
-
 from inference_server import options
+from inference_server.observability.families import EXITS
+from inference_server.observability.store import Counter, Store
 from inference_server.settings import InvalidSettingsError, Settings
 from inference_server.supervisor.board import Board, Place
 from inference_server.supervisor.quarantine import FAULTS, Quarantine
@@ -64,6 +63,7 @@ class Supervisor:
         listener: socket.socket,
         board: Board,
         quarantine: Quarantine,
+        counts: Store,
         work: Work,
     ) -> None:
         self._settings = settings
@@ -78,9 +78,7 @@ class Supervisor:
         self._end_of_drain: float | None = None
         self._kill_at: float | None = None
         self._status = 0
-        self._exits = Counter(
-            "inference_worker_exits", "Workers that ended unexpectedly", ["reason"], registry=None
-        )
+        self._counts = counts
 
     def run(self) -> int:
         """Serve; 0 after a stop by signal, 1 where the workers cannot live."""
@@ -151,18 +149,17 @@ class Supervisor:
         """A worker has ended: say why, blame the model that ran, and plan the replacement."""
         self._selector.unregister(process.sentinel)
         process.join()
-        code, pid = process.exitcode or 0, process.pid or 0
+        code = process.exitcode or 0
         process.close()
         worker.process = None
         if worker.channel is not None:
             worker.channel.close()
             worker.channel = None
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
         if self._end_of_drain is not None:
             self._status = self._status or int(code not in (0, -signal.SIGTERM))
             return
         reason = _reason(code)
-        self._exits.labels(reason).inc()
+        self._counts.series(Counter, EXITS, reason).inc()
         _log.error("worker %d ended", worker.place.number, extra={"reason": reason})
         self._blame(worker.place, code, reason)
         if code >= 0 and not self._board.settled:
@@ -225,10 +222,8 @@ class Supervisor:
                 self._reload()
             elif self._end_of_drain is None:
                 self._begin_drain(self._settings.drain_seconds)
-            elif self._kill_at is None:
-                self._end_of_drain = time.monotonic()
             else:
-                self._kill_at = time.monotonic()
+                self._end_of_drain = time.monotonic()
 
     def _reload(self) -> None:
         with contextlib.suppress(InvalidSettingsError):  # each worker says what is wrong

@@ -1,0 +1,177 @@
+"""Several workers: shared out, replaced, blamed, stopped, each with real processes."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .conftest import PATIENCE, Server, Start, wait_until
+
+ROW = {"instances": [[1, 1, 1]]}
+POISON = {"instances": [[666, 1, 1]]}
+
+# Loaded by the interpreter at its start: the model dies of one input, as native code would.
+DEADLY = """
+import os, signal, sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != "inference_server.models.model":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        load = spec.loader.exec_module
+        def exec_module(module):
+            load(module)
+            run = module.Model.run
+            def deadly(self, feeds, *more):
+                from inference_server.supervisor.place import here
+                if any((feed == 666).any() for feed in feeds.values()):
+                    with here().running(self.name, self.version):
+                        signal.raise_signal(int(os.environ["DEADLY_SIGNAL"]))
+                return run(self, feeds, *more)
+            module.Model.run = deadly
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, Finder)
+"""
+
+
+def workers_of(server: Server) -> list[int]:
+    pid = server.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def sockets_of(pid: int) -> int:
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return sum(str(link.readlink()).startswith("socket:") for link in links)
+
+
+def reasons(server: Server) -> list[str]:
+    ended = [event for event in server.events() if event["message"].endswith(" ended")]
+    return [event["reason"] for event in ended]
+
+
+def customized(folder: Path, code: str) -> dict[str, str]:
+    """An environment whose Python processes run this code first."""
+    (folder / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+@pytest.fixture
+def deadly(tmp_path: Path) -> dict[str, str]:
+    return customized(tmp_path, DEADLY)
+
+
+def test_a_killed_worker_is_replaced_while_the_other_serves(repository: Path, start: Start) -> None:
+    server = start(repository, "--workers=2")
+    before = workers_of(server)
+    assert len(before) == 2
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: before[0] not in workers_of(server) and len(workers_of(server)) == 2)
+    for _ in range(10):
+        with httpx.Client(base_url=server.client.base_url, timeout=PATIENCE) as client:
+            assert client.post("/predict", json=ROW).status_code == 200
+            assert client.get("/v2/health/ready").status_code == 200
+    assert before[1] in workers_of(server)
+    assert reasons(server) == ["SIGKILL"]
+    server.client.close()
+    server.client = httpx.Client(base_url=server.client.base_url, timeout=PATIENCE)
+    assert server.metric('worker_exits_total{reason="SIGKILL"}') == 1
+
+
+def test_each_worker_gets_its_share_of_the_connections(repository: Path, start: Start) -> None:
+    server = start(repository, "--workers=2")
+    server.client.close()
+    workers = workers_of(server)
+    before = [sockets_of(pid) for pid in workers]
+    address = (server.client.base_url.host, server.client.base_url.port)
+    connections = [socket.create_connection(address) for _ in range(16)]
+    try:
+        wait_until(lambda: sum(map(sockets_of, workers)) >= sum(before) + 14)
+        gained = [sockets_of(pid) - old for pid, old in zip(workers, before, strict=True)]
+        assert min(gained) >= 7, gained
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_a_model_that_faults_is_quarantined_at_once(
+    repository: Path, start: Start, deadly: dict[str, str], tmp_path: Path
+) -> None:
+    environment = deadly | {"DEADLY_SIGNAL": str(int(signal.SIGSEGV))}
+    folder = tmp_path / "state"
+    server = start(repository, "--workers=2", f"--state-folder={folder}", environment=environment)
+    with pytest.raises(httpx.TransportError):
+        server.post("/predict", POISON)
+    wait_until(lambda: (folder / "quarantine").exists())
+    assert (folder / "quarantine").read_text() == "flowers/10 SIGSEGV\n"
+    assert reasons(server) == ["SIGSEGV"]
+
+
+def test_a_model_that_runs_at_two_kills_is_quarantined(
+    repository: Path, start: Start, deadly: dict[str, str], tmp_path: Path
+) -> None:
+    environment = deadly | {"DEADLY_SIGNAL": str(int(signal.SIGKILL))}
+    folder = tmp_path / "state"
+    server = start(repository, "--workers=2", f"--state-folder={folder}", environment=environment)
+    for deaths in (1, 2):
+        assert not (folder / "quarantine").exists()
+        with pytest.raises(httpx.TransportError):
+            server.post("/predict", POISON)
+        wait_until(lambda deaths=deaths: len(reasons(server)) == deaths)
+    wait_until(lambda: (folder / "quarantine").exists())
+    assert (folder / "quarantine").read_text() == "flowers/10 SIGKILL\n"
+
+
+def test_one_process_remembers_across_its_restarts_what_ran(
+    repository: Path, start: Start, deadly: dict[str, str], tmp_path: Path
+) -> None:
+    environment = deadly | {"DEADLY_SIGNAL": str(int(signal.SIGKILL))}
+    folder = tmp_path / "state"
+    for _ in range(2):
+        server = start(repository, f"--state-folder={folder}", environment=environment)
+        assert not (folder / "quarantine").exists()
+        with pytest.raises(httpx.TransportError):
+            server.post("/predict", POISON)
+        assert server.process.wait(PATIENCE) == -signal.SIGKILL
+    start(repository, f"--state-folder={folder}", environment=environment, until="/health/live")
+    reason = "ran when the server ended unexpectedly"
+    assert (folder / "quarantine").read_text() == f"flowers/10 {reason}\n"
+
+
+def test_workers_that_cannot_start_end_the_server(
+    repository: Path, tmp_path: Path, start: Start
+) -> None:
+    broken = customized(tmp_path, "import sys; sys.modules['inference_server.app'] = None")
+    with pytest.raises(AssertionError, match="giving up"):
+        start(repository, "--workers=2", environment=broken)
+
+
+def test_workers_end_when_their_supervisor_is_killed(repository: Path, start: Start) -> None:
+    server = start(repository, "--workers=2")
+    workers = workers_of(server)
+    server.client.close()
+    server.process.kill()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+def test_several_workers_stop_with_status_zero(repository: Path, start: Start) -> None:
+    server = start(repository, "--workers=2")
+    workers = workers_of(server)
+    assert server.stop() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert reasons(server) == []
+
+
+def test_a_worker_that_is_told_to_stop_alone_is_replaced(repository: Path, start: Start) -> None:
+    server = start(repository, "--workers=2")
+    worker = workers_of(server)[0]
+    os.kill(worker, signal.SIGTERM)
+    wait_until(lambda: worker not in workers_of(server) and len(workers_of(server)) == 2)
+    assert reasons(server) == ["exit status 0"]
