@@ -160,14 +160,15 @@ def test_a_reader_that_stops_blocks_nobody_and_is_told_what_it_missed() -> None:
         pipe.log.info(text)
     dropped = int(metrics.log_dropped.values[0])
     assert dropped > 1500
-    missed, read = 0, 2000 - dropped
+    missed, lines = 0, pipe.lines(1)
     while missed < dropped:  # told once for each time that there was room again
-        read += 1
-        found = [re.match(r"(\d+) log lines found", line["message"]) for line in pipe.lines(read)]
-        missed = sum(int(each[1]) for each in found if each)
+        lines = pipe.lines(len(lines) + 1)
+        told = [re.match(r"(\d+) log lines found", line["message"]) for line in lines]
+        missed = sum(int(each[1]) for each in told if each)
     assert missed == dropped
+    assert len(lines) == 2000 - dropped + sum(each is not None for each in told)
     pipe.log.info("afterwards")
-    assert pipe.lines(read + 1)[-1]["message"] == "afterwards"
+    assert pipe.lines(len(lines) + 1)[-1]["message"] == "afterwards"
     pipe.handler.close()
     os.close(pipe.reader)
 

@@ -124,6 +124,17 @@ def test_refusals_of_unknown_models_share_one_series(make: Callable[[], Metrics]
     assert not series_of(metrics, "no-such-model")
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(400, "invalid"), (401, "unauthorized"), (404, "invalid"), (429, "rate_limit")],
+)
+def test_a_refusal_before_the_queue_is_counted_by_its_status(status: int, reason: str) -> None:
+    metrics = Metrics()
+    metrics.announce("flowers", 1)
+    metrics.refused("flowers", status)
+    assert value(metrics, "inference_rejected_total", model_id="flowers", reason=reason) == 1
+
+
 def test_facts_of_a_model_are_there_while_it_is_in_memory(make: Callable[[], Metrics]) -> None:
     metrics = make()
     metrics.announce("flowers", 3)

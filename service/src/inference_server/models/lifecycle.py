@@ -104,7 +104,7 @@ class Lifecycle:
         self._runs_on(entry, model.provider, model.device)
         framework = model.contract.framework
         self._metrics.loaded(name, version, model.sha256, framework, built.seconds, entry.memory)
-        self._metrics.model(name, version, model.contract.class_names).ready.set(1)
+        self._metrics.monitor(name, version, model.contract).ready.set(1)
         _log.info(
             "model ready",
             extra={

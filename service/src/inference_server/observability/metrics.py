@@ -27,6 +27,13 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_MODEL = ""
 
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REASONS = {
+    401: "unauthorized",
+    403: "unauthorized",
+    429: "rate_limit",
+    503: "not_ready",
+    504: "deadline",
+}
 
 
 class Metrics:
@@ -112,6 +119,10 @@ class Metrics:
         """An inference was refused; a name that is no announced model's counts as no model's."""
         child = self._rejected.get((model or NO_MODEL, reason))
         (child or self._rejected[NO_MODEL, reason]).inc()
+
+    def refused(self, model: str | None, status: int) -> None:
+        """An inference was refused with this status before its lane had it."""
+        self.rejected(model, _REASONS.get(status, "invalid"))
 
     # Models: called when one is found, loaded, unloaded.
 
