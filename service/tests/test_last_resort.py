@@ -21,7 +21,7 @@ async def stuck(*_: Any) -> None:
 def observer(repository: Path, app: Any) -> Observer:
     whole = create_app(Settings(model_repository=repository))
     assert isinstance(whole, Observer)
-    return Observer(app, whole._state, None)
+    return Observer(app, whole._state)
 
 
 async def ask(app: Observer, sent: list[dict[str, Any]]) -> None:

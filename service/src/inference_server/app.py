@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,7 +36,7 @@ from inference_server.protocol import (
 from inference_server.reload import Reload
 from inference_server.scheduling.lanes import Scheduler
 from inference_server.security.guard import Guard
-from inference_server.security.headers import security_headers
+from inference_server.security.headers import docs_headers, response_headers
 from inference_server.settings import Settings
 from inference_server.state import State
 from inference_server.supervisor.place import here
@@ -91,13 +92,15 @@ def create_app(settings: Settings) -> Observer:
         title="inference-server",
         version=__version__,
         lifespan=_lifespan,
-        docs_url="/docs" if settings.docs else None,
+        docs_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
         redoc_url=None,
     )
     app.state.server = state
     for method, path, endpoint in ROUTES:
         app.add_route(path, endpoint, methods=[method])
+    if settings.docs:
+        app.add_route("/docs", _docs)
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
@@ -130,7 +133,7 @@ def make_state(settings: Settings) -> State:
         idle_seconds=settings.idle_seconds,
         connections=settings.max_connections,
     )
-    fast_lane = FastLane(pipeline, patience, security_headers(settings))
+    fast_lane = FastLane(pipeline, patience, response_headers(settings))
     limits = BodyLimits(
         settings.max_body_bytes, settings.max_decompression_ratio, settings.max_json_depth
     )
@@ -202,6 +205,14 @@ async def _grpc(state: State, app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await server.stop()
+
+
+async def _docs(request: Request) -> Response:
+    """The documents of the endpoints as a page."""
+    state: State = request.app.state.server
+    page = get_swagger_ui_html(openapi_url="/openapi.json", title="inference-server")
+    page.raw_headers += docs_headers(state.settings, bytes(page.body))
+    return page
 
 
 async def _refused(request: Request, error: Any) -> Response:

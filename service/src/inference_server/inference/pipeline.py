@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import time
 from collections.abc import Mapping
 from functools import partial
-from itertools import count
+from random import getrandbits
 from typing import TYPE_CHECKING
 
 from inference_server.errors import CLIENT_CLOSED, RequestError, error_answer
@@ -57,8 +56,6 @@ class Pipeline:
         self._access_log = access_log
         self._prediction_log = prediction_log
         self._deadline_seconds = deadline_seconds
-        self._prefix = os.urandom(8).hex().encode()
-        self._numbers = count(1)
 
     def answer(self, call: Call) -> None:
         """Answer one call, now or later, exactly once, by its `reply`; raises nothing."""
@@ -84,7 +81,7 @@ class Pipeline:
         given = headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
             return given
-        return b"%b-%x" % (self._prefix, next(self._numbers))
+        return b"%032x" % getrandbits(128)  # a name, no secret
 
     def _resume(self, call: Call, loaded: asyncio.Future[Served]) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from inference_server.errors import RequestError, error_answer, title
+from inference_server.errors import CLIENT_CLOSED, RequestError, error_answer, title
 from inference_server.inference.call import Answer, Call
 from inference_server.inference.routes import Route
 from inference_server.transport.lane import FastLane, Phase
@@ -25,7 +25,10 @@ _STATUS_LINES = {
 }
 _NO_HTTP = error_answer("", RequestError(400, "this is no HTTP request"))
 _TOO_LONG = error_answer("", RequestError(431, "the request's headers are too large"))
-_TOO_SLOW = error_answer("", RequestError(408, "the request did not arrive in time"))
+_SLOW = RequestError(408, "the request did not arrive in time")
+_TOO_SLOW = error_answer("", _SLOW)
+_LEFT = RequestError(CLIENT_CLOSED, "the client left")
+_MOST_HEADERS = 128
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class Connection(HttpToolsProtocol):
         self._reading = False  # the body of `_fast`
         self._fields: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
-        self._head_bytes = 0
+        self._head_bytes = self._chunk_bytes = 0
         self.phase = Phase.IDLE
         self.since = self.blocked_since = self._lane.second
 
@@ -73,17 +76,15 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave; an answer that comes later is not written."""
-        self._lane.connections.discard(self)
+        self._lane.connections.pop(self, None)
         if self._fast is not None:
             self._fast.disconnected = True
-            if self._fast.call is not None and self._fast.call.cancel is not None:
-                self._fast.call.cancel()
+            self._give_up(self._fast, _LEFT)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come; what is no HTTP ends the connection."""
-        if self.phase is Phase.HEAD:
-            self._head_bytes += len(data)
+        self._chunk_bytes = len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -91,8 +92,10 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.reject(_NO_HTTP)
             return
-        if self.phase is Phase.HEAD and self._head_bytes > self._lane.patience.head_bytes:
-            self.reject(_TOO_LONG)
+        if self.phase is Phase.HEAD:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._lane.patience.head_bytes:
+                self.reject(_TOO_LONG)
 
     def reject(self, answer: Answer) -> None:
         """Answer what is no request, if nothing else is being answered, and close."""
@@ -104,7 +107,17 @@ class Connection(HttpToolsProtocol):
 
     def expire(self) -> None:
         """Give up waiting for the rest of a request."""
+        if self._reading and self._fast is not None:
+            self._give_up(self._fast, _SLOW)
         self.reject(_TOO_SLOW)
+
+    def _give_up(self, exchange: _Exchange, error: RequestError) -> None:
+        """Account for a fast request that nobody will hear the answer of."""
+        if exchange.call is None:
+            exchange.keep_alive = False
+            self._lane.pipeline.refuse(self._make_call(exchange, b""), error)
+        elif exchange.call.cancel is not None:
+            exchange.call.cancel()
 
     def on_message_begin(self) -> None:
         """Start a request; the scope is made only where ASGI needs it."""
@@ -117,6 +130,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Choose the lane of the request."""
+        self._require_short_head()
         self.phase = Phase.BODY
         if self._fast is None and (self.cycle is None or self.cycle.response_complete):
             route = self._fast_route()
@@ -131,6 +145,16 @@ class Connection(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers += headers
         super().on_headers_complete()
+
+    def _require_short_head(self) -> None:
+        """Refuse headers that came in one piece and are too long; raising stops the parser."""
+        limit = self._lane.patience.head_bytes
+        if self._head_bytes + self._chunk_bytes <= limit and len(self.headers) <= _MOST_HEADERS:
+            return
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > limit or len(self.headers) > _MOST_HEADERS:
+            self.reject(_TOO_LONG)
+            raise ValueError("the head is too long")
 
     def _fast_route(self) -> Route | None:
         if self.parser.get_method() != b"POST":
@@ -163,6 +187,9 @@ class Connection(HttpToolsProtocol):
         assert exchange is not None  # noqa: S101
         self._parts = []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._lane.pipeline.answer(self._make_call(exchange, body))
+
+    def _make_call(self, exchange: _Exchange, body: bytes) -> Call:
         route = exchange.route
         exchange.call = Call(
             route.endpoint,
@@ -175,7 +202,7 @@ class Connection(HttpToolsProtocol):
             self._reply,
             route.query,
         )
-        self._lane.pipeline.answer(exchange.call)
+        return exchange.call
 
     def _reply(self, answer: Answer) -> bool:
         """Write the answer of the fast request; False if the client has left."""

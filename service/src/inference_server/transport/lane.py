@@ -45,7 +45,7 @@ class FastLane:
     draining: bool = False
     second: int = 0
     routes: RouteCache = field(default_factory=RouteCache)
-    connections: set[Connection] = field(default_factory=set)
+    connections: dict[Connection, None] = field(default_factory=dict)  # in order of arrival
     _dated: tuple[object, bytes] = (None, b"")
 
     def standard_headers(self, defaults: list[tuple[bytes, bytes]]) -> bytes:
@@ -57,11 +57,11 @@ class FastLane:
 
     def join(self, connection: Connection) -> None:
         """Count a connection in; beyond the limit the one that is idle longest has to go."""
-        self.connections.add(connection)
-        if len(self.connections) > self.patience.connections:
+        if len(self.connections) >= self.patience.connections:
             idle = [each for each in self.connections if each.phase is Phase.IDLE]
             if idle:
                 min(idle, key=lambda each: each.since).transport.close()
+        self.connections[connection] = None
 
     async def watch(self) -> None:
         """Once a second, end what takes longer than the limits allow."""
