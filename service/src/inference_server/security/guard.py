@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import re
 from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
@@ -15,7 +16,7 @@ from inference_server.security.tokens import TokenError, Tokens
 from inference_server.security.watched import Watched
 from inference_server.settings import Settings
 
-__all__ = ["SCOPE_OF", "Client", "Guard"]
+__all__ = ["SCOPE_OF", "Client", "Guard", "model_of"]
 
 # The scope that each kind of endpoint (the label of the metrics) needs; None: open to all.
 SCOPE_OF: Mapping[str, str | None] = {
@@ -27,11 +28,18 @@ SCOPE_OF: Mapping[str, str | None] = {
     "metrics": "metrics",
     "admin": "admin",
 }
+_MODEL = re.compile(r"/(?:v1|v2|v2/repository)/models/([^/:]+)")
 _POLL_SECONDS = 1.0
 _ANYBODY = ""  # whose bucket all share where there are no credentials
 _REALM = 'Bearer realm="inference-server"'
 
 _log = logging.getLogger(__name__)
+
+
+def model_of(path: str) -> str | None:
+    """The model that a path names, for the right to use it; None where it names none."""
+    match = _MODEL.match(path)
+    return None if match is None else match[1]
 
 
 class Refreshed(Protocol):
@@ -67,25 +75,31 @@ class Guard:
         self._tasks: list[asyncio.Task[None]] = []
 
     def admit(self, headers: Mapping[bytes, bytes], scope: str, model: str | None) -> Client | None:
-        """The client that asks, or None where everybody may.
+        """The client that asks, or None where everybody may; counts against its rate.
 
         `scope` is infer, metadata, metrics or admin. Raises RequestError 401 (no valid
         credential), 403 (known, but not for this scope or model) or 429 (too often). A client of
         some models only has to name one of them to infer: which model answers where none is
         named may change.
         """
-        if scope in self._open:
-            return None
-        if not self._closed:
+        client = self.check(headers, scope, model)
+        if scope == "metrics":
+            return client
+        if client is not None:
+            self._limit(client.id, client.rate or self._rate)
+        else:
             self._limit(_ANYBODY, self._rate)
+        return client
+
+    def check(self, headers: Mapping[bytes, bytes], scope: str, model: str | None) -> Client | None:
+        """The same without counting, for a look before a body is read; RequestError 401, 403."""
+        if not self._closed or scope in self._open:
             return None
         client = self._identify(headers)
         if scope not in client.scopes:
             _refuse_scope(scope)
         if client.models is not None and not _covers(client.models, scope, model):
             raise RequestError(403, "this client may not use this model")
-        if scope != "metrics":
-            self._limit(client.id, client.rate or self._rate)
         return client
 
     def _limit(self, client: str, rate: Rate) -> None:
