@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.openapi.docs import get_swagger_ui_html
-from inference_server.security.headers import docs_headers, security_headers
+from inference_server.security.headers import docs_headers, response_headers
 from inference_server.settings import Settings
 
 from .conftest import Server, Start
@@ -18,7 +18,7 @@ def settings(tmp_path: Path, **more: object) -> Settings:
 
 
 def test_an_answer_is_not_guessed_at_kept_or_framed(tmp_path: Path) -> None:
-    headers = dict(security_headers(settings(tmp_path)))
+    headers = dict(response_headers(settings(tmp_path)))
     assert headers == {
         b"x-content-type-options": b"nosniff",
         b"cache-control": b"no-store",
@@ -28,7 +28,7 @@ def test_an_answer_is_not_guessed_at_kept_or_framed(tmp_path: Path) -> None:
 
 
 def test_hsts_is_said_only_where_tls_is_known_to_end_in_front(tmp_path: Path) -> None:
-    headers = dict(security_headers(settings(tmp_path, hsts_seconds=31536000)))
+    headers = dict(response_headers(settings(tmp_path, hsts_seconds=31536000)))
     assert headers[b"strict-transport-security"] == b"max-age=31536000"
 
 
@@ -59,7 +59,7 @@ def test_the_docs_page_may_load_what_it_names_and_nothing_else(tmp_path: Path) -
 def test_every_answer_carries_them(server: Server, path: str, status: int, tmp_path: Path) -> None:
     answer = server.get(path)
     assert answer.status_code == status
-    for name, value in security_headers(settings(tmp_path)):
+    for name, value in response_headers(settings(tmp_path)):
         assert answer.headers.get_list(name.decode()) == [value.decode()]
     assert "server" not in answer.headers
 
@@ -69,7 +69,7 @@ def test_an_inference_and_its_refusal_carry_them_too(
     server: Server, content: object, tmp_path: Path
 ) -> None:
     answer = server.post("/predict", content)
-    for name, value in security_headers(settings(tmp_path)):
+    for name, value in response_headers(settings(tmp_path)):
         assert answer.headers.get_list(name.decode()) == [value.decode()]
     assert "server" not in answer.headers
 

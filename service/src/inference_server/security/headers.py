@@ -19,7 +19,7 @@ _SWAGGER_UI = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/"  # that, not all
 _INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
-def security_headers(settings: Settings) -> Headers:
+def response_headers(settings: Settings) -> Headers:
     """What every answer but the page of /docs carries; there is no Server header to add."""
     return (*_CONSTANT, _CLOSED, *_transport(settings))
 
