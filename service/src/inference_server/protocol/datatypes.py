@@ -63,7 +63,8 @@ def packer(code: str, count: int) -> Callable[..., bytes]:
     It raises `struct.error` or OverflowError for what is no number, and for one that does not fit;
     a boolean passes for 0 or 1.
     """
-    return struct.Struct(f"{count}{code}").pack
+    order = "=" if code == "f" else "@"  # "@" lets a float32 overflow into infinity
+    return struct.Struct(f"{order}{count}{code}").pack
 
 
 def to_bfloat16(values: Sequence[float] | Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from inference_server import __version__
 from inference_server.models.catalog import Entry
-from inference_server.observability.metrics import CONTENT_TYPE
+from inference_server.models.catalog import State as ModelState
 from inference_server.protocol.responses import json_response
 from inference_server.state import State
 
@@ -49,7 +49,8 @@ async def info(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus metrics of all workers."""
     state: State = request.app.state.server
-    return Response(state.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+    text, content_type = state.metrics.exposition(request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": content_type})
 
 
 def readiness(state: State) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def readiness(state: State) -> dict[str, Any]:
     reasons += [
         f"{entry.file.name}/{entry.file.version}: {entry.reason or entry.state}"
         for entry in entries
-        if entry.state != "ready"
+        if entry.state is not ModelState.READY and not _may_be_absent(entry)
     ]
     if state.draining:
         reasons.append("draining: the server is about to stop")
@@ -71,6 +72,11 @@ def readiness(state: State) -> dict[str, Any]:
     }
 
 
+def _may_be_absent(entry: Entry) -> bool:
+    """Whether a version that is not in memory keeps nobody from being served."""
+    return entry.state is ModelState.UNLOADED and not entry.required
+
+
 def _describe(entry: Entry) -> dict[str, Any]:
     model = entry.model
     return {
@@ -80,5 +86,6 @@ def _describe(entry: Entry) -> dict[str, Any]:
         "reason": entry.reason,
         "sha256": model.sha256 if model else None,
         "provider": model.provider if model else None,
+        "device": model.device if model else None,
         "framework": model.contract.framework if model else None,
     }
