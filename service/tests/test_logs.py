@@ -59,7 +59,7 @@ class Pipe:
     def lines(self, count: int) -> list[dict[str, Any]]:
         while self._data.count(b"\n") < count:
             self._data += os.read(self.reader, 65536)
-        return [json.loads(line) for line in self._data.splitlines()]
+        return [json.loads(line) for line in self._data.split(b"\n")[:-1]]
 
 
 @pytest.fixture
