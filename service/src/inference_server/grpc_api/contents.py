@@ -51,18 +51,18 @@ def read_lists(spec: TensorSpec, contents: Any, shape: Sequence[int]) -> Tensor:
             f"input {spec.name!r}: {len(values)} values, but shape {list(shape)} holds "
             f"{prod(shape)}",
         )
-    flat = _texts(spec, values) if spec.datatype == "BYTES" else _numbers(spec, np.array(values))
+    flat = _texts(spec, values) if spec.datatype == "BYTES" else _numbers(spec, values)
     return flat.reshape(shape)
 
 
-def _numbers(spec: TensorSpec, values: Tensor) -> Tensor:
+def _numbers(spec: TensorSpec, values: Sequence[Any]) -> Tensor:
     """The values in the model's own type, which may be smaller than the list's."""
-    dtype = DATATYPES[spec.datatype].dtype
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        if values.min() < limits.min or values.max() > limits.max:
-            raise RequestError(400, f"input {spec.name!r}: a value does not fit {spec.datatype}")
-    return values.astype(dtype)
+    try:
+        return np.fromiter(values, DATATYPES[spec.datatype].dtype, len(values))
+    except OverflowError:
+        raise RequestError(
+            400, f"input {spec.name!r}: a value does not fit {spec.datatype}"
+        ) from None
 
 
 def _texts(spec: TensorSpec, values: Sequence[bytes]) -> Tensor:
