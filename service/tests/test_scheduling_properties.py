@@ -41,7 +41,7 @@ def models() -> Iterator[dict[str, Session]]:
         }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     plan=PLANS,
     seed=st.integers(0, 2**32),
@@ -107,7 +107,7 @@ def check(model: Session, asked: Asked, results: list[tuple[np.ndarray, Any]]) -
                 assert np.array_equal(outcome.outputs[name][row], tensor[0])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     steps=st.lists(
         st.sampled_from(
