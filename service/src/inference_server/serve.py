@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from inference_server.observability import logs
 from inference_server.observability.families import EXITS
 from inference_server.observability.store import Store
-from inference_server.security.keys import read_keys
+from inference_server.security.guard import Guard
 from inference_server.settings import Settings
 from inference_server.supervisor.board import Board, Place
 from inference_server.supervisor.place import open_board, take
@@ -46,8 +46,7 @@ def serve(settings: Settings) -> int:
         "ORT_DISABLE_TELEMETRY", "1"
     )  # ONNX Runtime's builds report to their maker
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
-    if settings.api_key_hashes_file is not None:
-        read_keys(settings.api_key_hashes_file)  # said here, once, not by each worker
+    Guard(settings)  # what is wrong with its keys is said here, once, not by each worker
     logs.configure(settings.log_level)
     listener = _listen(settings.host, settings.port)
     address = "{}:{}".format(*listener.getsockname()[:2])

@@ -21,6 +21,8 @@ _FIELDS = (
     "model_id",
     "model_version",
     "client",
+    "action",
+    "result",
     "method",
     "endpoint",
     "status",

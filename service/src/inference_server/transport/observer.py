@@ -9,12 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference_server.errors import CLIENT_CLOSED, RequestError, error_response
 from inference_server.inference.pipeline import Pipeline
-from inference_server.security.guard import Client
+from inference_server.security.audit import audit
+from inference_server.security.guard import SCOPE_OF, Client, model_of
 from inference_server.state import State
 from inference_server.transport.asgi import target
-
-# What a client must be allowed to do; health is open, so that a probe needs no key.
-_SCOPES = {"metadata": "metadata", "admin": "admin", "metrics": "metrics", "other": "metadata"}
 
 _log = logging.getLogger(__name__)
 
@@ -80,16 +78,20 @@ class Observer:
         status = exchange.status or CLIENT_CLOSED
         seconds = time.perf_counter() - exchange.start
         metrics.finish(exchange.scope["method"], endpoint, status, seconds)
+        if endpoint == "admin":
+            path = exchange.scope["path"]
+            audit(exchange.client, path, model_of(path), status, exchange.request_id)
 
     @property
     def _pipeline(self) -> Pipeline:
         return self.fast_lane.pipeline
 
     async def _answer(self, exchange: "_Exchange", endpoint: str, receive: Receive) -> None:
-        scope_needed = _SCOPES.get(endpoint)
-        if scope_needed is not None:
+        needed = SCOPE_OF[endpoint]
+        if needed is not None:
+            model = model_of(exchange.scope["path"])
             try:
-                exchange.client = self._state.guard.admit(exchange.headers, scope_needed, None)
+                exchange.client = self._state.guard.admit(exchange.headers, needed, model)
             except RequestError as error:
                 await exchange.refuse(receive, error)
                 return
