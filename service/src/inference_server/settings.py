@@ -227,7 +227,8 @@ class Settings(BaseSettings):
         places = (self.prediction_log_dir, self.prediction_log_postgres_url)
         if self.prediction_log_sample_rate and sum(place is not None for place in places) != 1:
             raise ValueError(
-                "PREDICTION_LOG_SAMPLE_RATE needs PREDICTION_LOG_DIR or PREDICTION_LOG_POSTGRES_URL"
+                "PREDICTION_LOG_SAMPLE_RATE needs one of PREDICTION_LOG_DIR and "
+                "PREDICTION_LOG_POSTGRES_URL"
             )
         return self
 
