@@ -67,6 +67,7 @@ class Catalog:
         self._defaults: dict[str, int] = {}
         self.problems: list[str] = []
         self._refreshing = asyncio.Lock()
+        self._started = False
         self._was_ready = False
         self._watch: Watch | None = None
         self._lifecycle = Lifecycle(
@@ -109,14 +110,16 @@ class Catalog:
         At first only with everything that is loaded at start; later as long as any model answers,
         and the expected one: a version that fails keeps the others' traffic here.
         """
-        entries = self.entries
-        if self._was_ready:
-            wanted = [entry for entry in entries if entry.state is not State.UNLOADED]
-            fine = not wanted or any(entry.served is not None for entry in wanted)
-        else:
-            fine = not self.problems and all(e.state is State.READY for e in entries if e.required)
-            self._was_ready = fine
+        if not self._was_ready:
+            return False
+        wanted = [entry for entry in self.entries if entry.state is not State.UNLOADED]
+        fine = not wanted or any(entry.served is not None for entry in wanted)
         return fine and self._expected_is_served()
+
+    def _began(self) -> bool:
+        """Whether everything that is loaded at start has been."""
+        required = all(entry.served is not None for entry in self.entries if entry.required)
+        return self._started and not self.problems and required
 
     def _expected_is_served(self) -> bool:
         if self._expected is None:
@@ -259,6 +262,7 @@ class Catalog:
             if name == alone:
                 table |= {(None, key): each for key, each in keys.items()}
         self._serving = table
+        self._was_ready = self._was_ready or self._began()
 
     def _members(self, entry: Entry) -> Sequence[Model]:
         ensemble = entry.file.config.ensemble
@@ -279,11 +283,13 @@ class Catalog:
 
     async def start(self) -> None:
         """Load what is loaded at start, one after the other; then watch, in mode poll."""
+        self._started = True
         for problem in self.problems:
             _log.error("not a model: %s", problem, extra={"reason": problem})
         for entry in sorted(self.entries, key=_is_ensemble):
             if entry.required:
                 await self._lifecycle.load(entry, again=False, evict=False)
+        self._index()
         if self._control.mode == "poll":
             self._watch = Watch(self._control.poll_seconds, self.refresh)
             self._watch.start()

@@ -34,9 +34,9 @@ async def build(
     What the process grows by meanwhile is the model's, as only one is built at a time; what
     requests allocate in that time is counted with it.
     """
-    work = in_thread(lambda: _build(file, members, hardware))
     try:
-        return await asyncio.wait_for(work, seconds)
+        async with asyncio.timeout(seconds):
+            return await in_thread(lambda: _build(file, members, hardware))
     except TimeoutError:
         raise ModelLoadError("timeout", f"not loaded after {seconds:g} s") from None
     except ModelLoadError:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 _log = logging.getLogger(__name__)
 
@@ -35,5 +34,4 @@ class Watch:
         """End; a refresh that goes on is cancelled."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
