@@ -112,7 +112,7 @@ def test_tritonclient_is_served_unchanged(spoken: Spoken) -> None:
         "versions": ["2", "10"],
         "inputs": [["features", "FP32", -1, 3]],
         "config": "flowers",
-        "counted": 1,
+        "counted": 2,
         "index": sorted(["flowers", "lookup", "pair", *KINDS]),
         "label": [1, 0],
         "id": "r-1",
@@ -193,7 +193,7 @@ def test_metadata_are_headers_both_ways(spoken: Spoken) -> None:
 
 
 def test_requests_are_counted_like_those_by_http(spoken: Spoken) -> None:
-    sample = 'http_requests_total{method="POST",endpoint="infer",status="200"}'
+    sample = 'http_requests_total{endpoint="infer",method="POST",status="200"}'
     before = spoken.server.metric(sample) or 0
     spoken.infer("flowers", ROW | {"contents": LISTS})
     wait_until(lambda: spoken.server.metric(sample) == before + 1)

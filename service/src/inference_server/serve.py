@@ -49,6 +49,8 @@ def serve(settings: Settings) -> int:
     Guard(settings)  # what is wrong with its keys is said here, once, not by each worker
     logs.configure(settings.log_level)
     listener = _listen(settings.host, settings.port)
+    if settings.grpc_port is not None:
+        _listen(settings.host, settings.grpc_port).close()  # gRPC would take the process with it
     address = "{}:{}".format(*listener.getsockname()[:2])
     _log.info("listening", extra={"address": address})
     if settings.workers > 1:
