@@ -63,30 +63,30 @@ def test_a_second_signal_ends_the_drain(
 @pytest.fixture
 def slow_server(tmp_path: Path, start: Start) -> Server:
     slow(tmp_path / "slow" / "1" / "model.onnx", SIZE)
-    return start(tmp_path, "--max-in-flight=1", "--max-body-bytes=100000000")
+    return start(tmp_path, "--max-queue=1", "--max-body-bytes=100000000")
 
 
 def test_health_answers_while_a_model_runs_and_a_full_queue_refuses(slow_server: Server) -> None:
     rows = {"instances": [[0] * SIZE] * 400}
     with ThreadPoolExecutor() as pool:
-        running = pool.submit(slow_server.post, "/predict", rows)
+        running = [pool.submit(slow_server.post, "/predict", rows) for _ in range(2)]
         depth = 'inference_queue_depth{model_id="slow"}'
         wait_until(lambda: slow_server.metric(depth) == 1)
         assert slow_server.get("/v2/health/ready").status_code == 200
         refused = slow_server.post("/predict", {"instances": [[0] * SIZE]})
-        assert not running.done()
         assert refused.status_code == 429
-        assert refused.headers["retry-after"] == "1"
-        assert running.result(PATIENCE).status_code == 200
+        assert int(refused.headers["retry-after"]) >= 1
+        assert [each.result(PATIENCE).status_code for each in running] == [200, 200]
     sample = 'inference_rejected_total{model_id="slow",reason="queue_full"}'
     assert slow_server.metric(sample) == 1
 
 
 def test_a_request_in_flight_is_finished_before_the_end(slow_server: Server) -> None:
     rows = {"instances": [[0] * SIZE] * 400}
+    begun = 'http_requests_started_total{endpoint="predict"}'
     with ThreadPoolExecutor() as pool:
         running = pool.submit(slow_server.post, "/predict", rows)
-        wait_until(lambda: slow_server.metric('inference_queue_depth{model_id="slow"}') == 1)
+        wait_until(lambda: slow_server.metric(begun) == 1)
         slow_server.process.send_signal(signal.SIGTERM)
         assert running.result(PATIENCE).status_code == 200
     assert slow_server.process.wait(PATIENCE) == 0
