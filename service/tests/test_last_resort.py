@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inference_server.app import create_app
+from inference_server.app import create_app, make_state
+from inference_server.inference.call import Answer, Call
+from inference_server.protocol import v2
 from inference_server.settings import Settings
 from inference_server.transport.observer import Observer
 
@@ -31,7 +33,7 @@ async def ask(app: Observer, sent: list[dict[str, Any]]) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/v2/models/m/infer", "headers": []}
+    scope = {"type": "http", "method": "GET", "path": "/v2", "headers": []}
     await app(scope, receive, send)
 
 
@@ -45,7 +47,7 @@ def test_a_bug_is_a_500_in_the_protocol_s_form_that_discloses_nothing(repository
     asyncio.run(ask(app, sent))
     assert sent[0]["status"] == 500
     assert sent[1]["body"] == b'{"error":"internal error"}'
-    (line,) = samples(app, 'http_requests_total{endpoint="infer",method="POST",status="500"}')
+    (line,) = samples(app, 'http_requests_total{endpoint="metadata",method="GET",status="500"}')
     assert line.endswith(" 1.0")
 
 
@@ -60,8 +62,29 @@ def test_a_request_that_is_dropped_stays_started_and_never_finished(repository: 
             await task
 
     asyncio.run(drop())
-    assert samples(app, 'http_requests_started_total{endpoint="infer"}')[0].endswith(" 1.0")
-    finished = samples(app, 'http_requests_total{endpoint="infer"')
+    assert samples(app, 'http_requests_started_total{endpoint="metadata"}')[0].endswith(" 1.0")
+    finished = samples(app, 'http_requests_total{endpoint="metadata"')
     assert finished
     assert all(line.endswith(" 0.0") for line in finished)
     assert samples(app, "http_requests_active") == ["http_requests_active 0.0"]
+
+
+def test_a_bug_on_the_way_of_an_inference_is_a_500_that_discloses_nothing(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = make_state(Settings(model_repository=repository))
+    monkeypatch.setattr(state.catalog, "find", broken_find)
+    answers: list[Answer] = []
+    path = "/v2/models/m/infer"
+    call = Call("infer", path, v2.read, "m", None, {}, b"{}", lambda a: not answers.append(a))
+    state.fast_lane.pipeline.answer(call)
+    (answer,) = answers
+    assert answer.status == 500
+    assert answer.body == b'{"error":"internal error"}'
+    assert 'http_requests_total{endpoint="infer",method="POST",status="500"} 1.0' in (
+        state.metrics.render().decode()
+    )
+
+
+def broken_find(*_: Any) -> Any:
+    raise ZeroDivisionError("secret")

@@ -133,7 +133,7 @@ def make_state(settings: Settings) -> State:
         idle_seconds=settings.idle_seconds,
         connections=settings.max_connections,
     )
-    fast_lane = FastLane(pipeline, patience, response_headers(settings))
+    fast_lane = FastLane(pipeline, guard, patience, response_headers(settings))
     limits = BodyLimits(
         settings.max_body_bytes, settings.max_decompression_ratio, settings.max_json_depth
     )

@@ -22,6 +22,7 @@ async def infer(request: Request) -> Response:
     answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     call = _call(request, route, answer)
     try:
+        state.guard.check(call.headers, "infer", call.model)
         call.body = await read_decoded(request, state.body_limits)
     except RequestError as error:
         state.fast_lane.pipeline.refuse(call, error)

@@ -29,6 +29,7 @@ _SLOW = RequestError(408, "the request did not arrive in time")
 _TOO_SLOW = error_answer("", _SLOW)
 _LEFT = RequestError(CLIENT_CLOSED, "the client left")
 _MOST_HEADERS = 128
+_LARGE = 1 << 16  # bytes of a body
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +167,17 @@ class Connection(HttpToolsProtocol):
         length = fields.get(b"content-length", b"")
         if not length.isdigit() or int(length) > self._lane.patience.body_bytes:
             return None
-        return None if any(name in fields for name in _UNUSUAL) else route
+        if any(name in fields for name in _UNUSUAL):
+            return None
+        return route if int(length) < _LARGE or self._may_infer(route) else None
+
+    def _may_infer(self, route: Route) -> bool:
+        """A look before a large body is read; what it refuses, ASGI's way answers."""
+        try:
+            self._lane.guard.check(self._fields, "infer", route.model)
+        except RequestError:
+            return False
+        return True
 
     def on_body(self, body: bytes) -> None:
         """Collect the body."""

@@ -12,6 +12,7 @@ from inference_server.inference.routes import RouteCache
 
 if TYPE_CHECKING:
     from inference_server.inference.pipeline import Pipeline
+    from inference_server.security.guard import Guard
     from inference_server.transport.connection import Connection
 
 
@@ -40,6 +41,7 @@ class FastLane:
     """The way of inferences around ASGI; `second` is a clock that is cheap to read."""
 
     pipeline: Pipeline
+    guard: Guard
     patience: Patience
     security_headers: Headers
     draining: bool = False
