@@ -64,6 +64,17 @@ bench: $(READY) .venvs/checkov/.ready ## Measure the policy suite beside other l
 	@$(BIN)/python -m compileall -q policy-tests/src
 	@$(BIN)/python policy-tests/bench $(BENCH_ARGS)
 
+PEERS := triton mlserver kserve litserve bentoml ray mlflow fastapi
+.PHONY: bench-service
+bench-service: $(READY) $(PEERS:%=.venvs/%/.ready) ## Measure the service beside its peers (20 minutes; BENCH_ARGS=--quick)
+	@$(BIN)/python tools/install.py http-load
+	@$(BIN)/python -m service.bench $(BENCH_ARGS)
+
+.PHONY: soak
+soak: $(READY) ## Send the service a million requests with reloads in between
+	@$(BIN)/python tools/install.py http-load
+	@$(BIN)/python -m service.bench --soak $(BENCH_ARGS)
+
 .PHONY: image-test
 image-test: ## Build the service's image without a registry and try it (root, buildah, debootstrap)
 	@service/image-test.sh

@@ -1,0 +1,166 @@
+"""Measures the service beside its peers, and against the limits that were asked for.
+
+Exit status: 0 no ratio got worse; 1 one did, beyond its tolerance; 2 a program could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+from service.bench import baseline, models, page
+from service.bench.effort import FULL, QUICK, Effort, say
+from service.bench.figures import Limit
+from service.bench.places import BASELINE, BUILD, MLP, PAGE, RESNET, BenchError
+from service.bench.scenarios import features, images, open_loop, overload, peers, rows, soak
+from service.bench.verdicts import (
+    Verdicts,
+    judge_features,
+    judge_images,
+    judge_open_loop,
+    judge_overload,
+    judge_peers,
+    judge_rows,
+    judge_soak,
+)
+
+Part = Callable[[Effort, Verdicts], str]
+
+
+def _peers(effort: Effort, verdicts: Verdicts) -> str:
+    found = peers.measure(effort)
+    judge_peers(found, verdicts)
+    return page.peer_part(found)
+
+
+def _images(effort: Effort, verdicts: Verdicts) -> str:
+    found = images.measure(effort)
+    judge_images(found, verdicts)
+    return page.image_part(found)
+
+
+def _rows(effort: Effort, verdicts: Verdicts) -> str:
+    found = rows.measure(effort)
+    judge_rows(found, verdicts)
+    return page.row_part(found)
+
+
+def _open_loop(effort: Effort, verdicts: Verdicts) -> str:
+    found = open_loop.measure(effort)
+    judge_open_loop(found, verdicts)
+    return page.open_part(found)
+
+
+def _overload(effort: Effort, verdicts: Verdicts) -> str:
+    slow, fast = overload.images(effort), overload.perceptron(effort)
+    judge_overload(slow, fast, verdicts)
+    return page.overload_part(slow, fast)
+
+
+def _features(effort: Effort, verdicts: Verdicts) -> str:
+    found = features.measure(effort)
+    judge_features(found, verdicts)
+    return page.feature_part(found)
+
+
+def _soak(effort: Effort, verdicts: Verdicts) -> str:
+    found = soak.measure(effort)
+    judge_soak(found, verdicts)
+    return page.soak_part(found)
+
+
+PARTS: dict[str, Part] = {
+    "peers": _peers,
+    "images": _images,
+    "rows": _rows,
+    "open-loop": _open_loop,
+    "overload": _overload,
+    "features": _features,
+}
+SOAK: dict[str, Part] = {"soak": _soak}
+
+
+def main() -> int:
+    """Measure, write the page, and compare with the baseline."""
+    options = _options()
+    effort = QUICK if options.quick else FULL
+    chosen = SOAK if options.soak else {n: p for n, p in PARTS.items() if n in options.parts}
+    load, verdicts = os.getloadavg()[0], Verdicts()
+    texts: list[str] = []
+    models.mlp(MLP)
+    models.resnet(RESNET)
+    failed = [
+        name for name, part in chosen.items() if not _run(name, part, effort, verdicts, texts)
+    ]
+    whole = not options.quick and set(chosen) in (set(PARTS), set(SOAK))
+    _publish(texts, verdicts, load, soaked=options.soak, whole=whole)
+    _say_missed(verdicts.limits)
+    if options.accept:
+        baseline.write(BASELINE, baseline.read(BASELINE) | verdicts.ratios)
+        return 0
+    return 2 if failed else _compare(verdicts, whole=whole)
+
+
+def _run(name: str, part: Part, effort: Effort, verdicts: Verdicts, texts: list[str]) -> bool:
+    """Run one part; where it cannot be measured, say so on the page and go on."""
+    try:
+        texts.append(part(effort, verdicts))
+    except BenchError as error:
+        print(f"bench: {name}: {error}", file=sys.stderr)
+        texts.append(f"## {name}\n\nNot measured: `{str(error).splitlines()[0]}`.")
+        return False
+    return True
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench-service", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="a short round of each, not for docs/benchmarks.md"
+    )
+    parser.add_argument("--soak", action="store_true", help="a million requests with reloads")
+    parser.add_argument("--accept", action="store_true", help="make the ratios the baseline")
+    parser.add_argument("parts", nargs="*", metavar="PART", default=list(PARTS),
+                        help=f"{', '.join(PARTS)}; all of them, unless some are named")  # fmt: skip
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    return options
+
+
+def _publish(
+    texts: list[str], verdicts: Verdicts, load: float, *, soaked: bool, whole: bool
+) -> None:
+    path = PAGE if whole else BUILD / "benchmarks.md"
+    mark = page.SOAK_MARK if soaked else page.MARK
+    head = [] if soaked else [page.introduction(_versions(), load, quick=not whole)]
+    page.put(path, mark, "\n\n".join([*head, *texts, page.limits(verdicts.limits)]))
+    print(path.read_text().partition(mark)[2])
+    say(f"written to {path}")
+
+
+def _versions() -> str:
+    names = ("inference-server", "onnxruntime", "uvicorn", "uvloop", "httptools", "orjson")
+    return ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def _say_missed(limits: list[Limit]) -> None:
+    for limit in limits:
+        if not limit.holds:
+            print(f"bench: {' | '.join(limit.row)}", file=sys.stderr)
+
+
+def _compare(verdicts: Verdicts, *, whole: bool) -> int:
+    before = baseline.read(BASELINE)
+    if not whole:  # what was not measured did not get worse
+        before = {name: ratio for name, ratio in before.items() if name in verdicts.ratios}
+    worse = baseline.regressions(before, verdicts.ratios)
+    for line in worse:
+        print(f"bench: worse than the baseline: {line}", file=sys.stderr)
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
