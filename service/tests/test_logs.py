@@ -235,3 +235,24 @@ def test_closing_writes_what_is_waiting(pipe: Pipe) -> None:
     start = time.monotonic()
     pipe.handler.flush()
     assert time.monotonic() - start < 1
+
+
+def test_a_forked_process_starts_a_log_of_its_own() -> None:
+    program = """
+import logging, os
+from inference_server.observability import logs
+logs.configure('info')
+logging.getLogger('x').info('before')
+logging.getLogger().handlers[0].flush()
+child = os.fork()
+logs.configure('info')
+logging.getLogger('x').info('child' if child == 0 else 'parent')
+logging.shutdown()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    lines = [json.loads(line)["message"] for line in done.stdout.splitlines()]
+    assert lines[0] == "before"
+    assert sorted(lines[1:]) == ["child", "parent"]

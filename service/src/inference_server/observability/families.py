@@ -27,7 +27,8 @@ LOAD_FAILURES = (
 )
 INVALID_KINDS = ("nan", "inf", "out_of_range")
 ERROR_KINDS = ("runtime", "hang", "memory")
-DROP_REASONS = ("queue_full", "failed", "too_large")
+DROP_REASONS = ("queue_full", "failed")
+EXIT_REASONS = ("SIGKILL", "SIGSEGV", "SIGABRT", "exit status 1")  # there are others
 
 _INFERENCE = (200, 400, 401, 403, 404, 408, 413, 415, 429, 499, 500, 503, 504)
 STATUSES = {

@@ -86,6 +86,7 @@ class BackgroundHandler(logging.Handler):
         self._waiting: deque[logging.LogRecord] = deque()
         self._wake = threading.Event()
         self._idle = threading.Event()
+        self._process = os.getpid()
         self._closing = False
         self._dropped = 0
         self._counter: Counted | None = None
@@ -114,7 +115,8 @@ class BackgroundHandler(logging.Handler):
     def close(self) -> None:
         """Write what is waiting, and end the thread."""
         self._closing = True
-        self._wake.set()
+        if self._process == os.getpid():  # a fork has no thread, and may have a lock for ever
+            self._wake.set()
         super().close()
 
     def _work(self) -> None:

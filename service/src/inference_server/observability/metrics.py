@@ -84,6 +84,8 @@ class Metrics:
         self.predictions_dropped = {
             reason: self.counter(f.PREDICTIONS_DROPPED, reason) for reason in f.DROP_REASONS
         }
+        for reason in f.EXIT_REASONS:
+            self.counter(f.EXITS, reason)
         self._rejected = {
             (NO_MODEL, reason): self.counter(f.REJECTED, NO_MODEL, reason) for reason in REJECTIONS
         }
