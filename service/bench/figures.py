@@ -66,6 +66,7 @@ class Limit:
     limit: float
     at_least: bool = True
     unit: str = ""
+    beside: str = ""  # what it was compared with
 
     @property
     def holds(self) -> bool | None:
@@ -80,4 +81,5 @@ class Limit:
         said = {True: "met", False: "**missed**", None: "not measured"}[self.holds]
         word = "at least" if self.at_least else "at most"
         measured = "" if self.holds is None else f"{self.measured:.3g}{self.unit}"
-        return self.what, measured, f"{word} {self.limit:.3g}{self.unit}", said
+        what = f"{self.what} ({self.beside})" if self.beside else self.what
+        return what, measured, f"{word} {self.limit:.3g}{self.unit}", said

@@ -32,11 +32,12 @@ class Verdicts:
         *,
         at_least: bool = True,
         unit: str = "",
+        beside: str = "",
         tolerance: float | None = 0.25,
     ) -> None:
         """Note a figure with its limit; with a tolerance it is a ratio of the baseline too."""
         if limit is not None:
-            self.limits.append(Limit(what, measured, limit, at_least, unit))
+            self.limits.append(Limit(what, measured, limit, at_least, unit, beside))
         if tolerance is not None:
             self.ratios[what] = Ratio(measured, at_least, tolerance)
 
@@ -72,13 +73,13 @@ def judge_peers(found: peers.Found, verdicts: Verdicts) -> None:
     for at in peers.CONCURRENCY:
         rival = strongest(found, at, PYTHON, "1 worker")
         measured = against(found, "1 worker", rival, at).middle
-        name = rival[0] if rival else "no peer"
-        verdicts.add(f"1 worker, concurrency {at}: of the best Python peer ({name})", measured, 1)
+        what = f"1 worker, concurrency {at}: of the best Python peer"
+        verdicts.add(what, measured, 1, beside=rival[0] if rival else "")
     for at in (16, 64):
         rival = strongest(found, at, ALL)
         measured = against(found, "2 workers", rival, at).middle
-        name = rival[0] if rival else "no peer"
-        verdicts.add(f"2 workers, concurrency {at}: of the best peer ({name})", measured, 1)
+        what = f"2 workers, concurrency {at}: of the best peer"
+        verdicts.add(what, measured, 1, beside=rival[0] if rival else "")
     measured = against(found, "2 workers", strongest(found, 1, ["Triton"]), 1).middle
     verdicts.add("2 workers, concurrency 1: of Triton's best", measured, 0.9)
 
