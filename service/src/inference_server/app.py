@@ -54,6 +54,7 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/models/{model}:predict", infer),
     ("POST", "/v1/models/{model}/versions/{version}:predict", infer),
     ("POST", "/predict", infer),
+    ("GET", "/", operations.root),
     ("GET", "/v2/health/live", operations.live),
     ("GET", "/v2/health/ready", operations.v2_ready),
     ("GET", "/health", operations.ready),
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> Observer:
         docs_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
         redoc_url=None,
+        redirect_slashes=False,  # the Location would be made from whatever Host says
     )
     app.state.server = state
     for method, path, endpoint in ROUTES:

@@ -19,6 +19,11 @@ async def live(_: Request) -> Response:
     return json_response({"live": True})
 
 
+async def root(_: Request) -> Response:
+    """Whether the process answers, as KServe's v1 clients ask."""
+    return json_response({"status": "alive"})
+
+
 async def v2_ready(request: Request) -> Response:
     """Whether traffic should be sent here."""
     state: State = request.app.state.server
