@@ -17,7 +17,7 @@ from breakages import BREAKAGES, broken
 from corpus import dump, load, multiply, render
 from linters import BIN, LINTERS, OURS, ROOT, Said
 from measure import BenchError, Command, Cost, middle, on_two_cores, run, side_by_side
-from page import page, table
+from page import others, page, table
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 RUNS, FEW = 5, 3
@@ -83,7 +83,7 @@ def main() -> int:
     versions = ", ".join(f"{linter.name} {linter.version()}" for linter in LINTERS)
     written = page(sections, versions, busy)
     print(written)
-    PAGE.write_text(written)
+    PAGE.write_text(written + others(PAGE))
     for line in limits.broken:
         print(f"bench: limit broken: {line}", file=sys.stderr)
     return 1 if limits.broken else 0

@@ -44,3 +44,9 @@ def page(sections: dict[str, str], versions: str, load: float) -> str:
     for title, content in sections.items():
         parts += [f"## {title}", content]
     return "\n\n".join(parts) + "\n"
+
+
+def others(file: Path) -> str:
+    """Return what other benchmarks wrote on the same page, below their marks."""
+    _, mark, rest = file.read_text().partition("\n<!-- written by ")
+    return mark + rest
