@@ -48,7 +48,7 @@ def scan(repository: Path, name: str | None = None) -> Scan:
             found.problems.append(
                 f"{folder.name[:128]}: no model name (letters, digits, '.', '_', '-')"
             )
-    if name is None and not found.files and not found.problems:
+    if name is None and not (found.files or found.routes or found.problems):
         found.problems.append(f"{repository} is empty: expected <model>/<version>/{MODEL_FILE}")
     found.files.sort(key=lambda file: (file.name, file.version))
     return found
