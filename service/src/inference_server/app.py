@@ -167,7 +167,14 @@ def _make_catalog(settings: Settings, metrics: Metrics, scheduler: Scheduler) ->
         Hardware(settings.require_gpu, threads),
         metrics,
         open_lane,
-        Control(),
+        Control(
+            mode=settings.model_control,
+            poll_seconds=settings.poll_seconds,
+            preload=settings.preload,
+            memory_bytes=settings.model_memory_bytes,
+            load_seconds=settings.model_load_seconds,
+            default_model=settings.default_model,
+        ),
     )
     if settings.model_name and settings.model_version and settings.model_sha256:
         catalog.expect(settings.model_name, settings.model_version, settings.model_sha256)
