@@ -16,17 +16,18 @@ from inference_server.settings import InvalidSettingsError, Settings
 
 # Title, and the settings in it by the beginnings of their names.
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("models", ("model_", "repository_", "memory_", "lazy", "preload", "default_model", "warm")),
-    ("listening and processes", ("host", "port", "grpc_", "workers", "settings_file", "state_")),
+    ("models", ("model_", "default_model", "poll_", "preload")),
+    ("listening and processes", ("host", "port", "grpc_", "workers", "settings_", "state_")),
     ("stopping", ("drain_", "shutdown_")),
-    ("running models", ("require_gpu", "inference_", "intra_op_", "inline_", "gpu_", "trt_")),
-    ("limits of a request", ("max_", "deadline_", "request_", "idle_", "header_")),
+    ("running models", ("inference_", "intra_op_", "inline_", "hang_")),
+    ("GPU", ("require_gpu", "gpu_", "tensorrt", "engine_")),
+    ("limits", ("max_", "deadline_", "request_", "idle_")),
     ("who may ask", ("api_key", "jwt_", "metrics_auth", "rate_limit", "docs", "hsts_")),
-    ("logs, metrics and traces", ("log_", "trac", "otlp_", "prediction_", "native_", "metrics_")),
+    ("logs and traces", ("log_", "trace_", "prediction_")),
 )
-_OTHER = "more"
+OTHER = "more"
 # What a running server takes over; the rest waits for the next start.
-RELOADABLE = frozenset({"log_level", "log_sample_rate", "drain_seconds", "shutdown_seconds"})
+RELOADABLE = frozenset({"log_level", "log_sample_rate", "drain_seconds"})
 _HIDDEN = "(hidden)"
 
 _command_line: dict[str, str] = {}
@@ -34,9 +35,9 @@ _command_line: dict[str, str] = {}
 
 def add_options(parser: ArgumentParser) -> None:
     """Give the parser one option per setting, by groups; one not given leaves None."""
-    sections = {title: parser.add_argument_group(title) for title, _ in (*GROUPS, (_OTHER, ()))}
+    sections = {title: parser.add_argument_group(title) for title, _ in (*GROUPS, (OTHER, ()))}
     for name, field in Settings.model_fields.items():
-        section = sections[_group(name)]
+        section = sections[group_of(name)]
         option = "--" + name.replace("_", "-")
         if field.annotation is bool:
             section.add_argument(
@@ -89,11 +90,12 @@ def take_over(current: Settings, read: Settings) -> tuple[Settings, list[str], l
     return current.model_copy(update=update), changes, waiting
 
 
-def _group(name: str) -> str:
+def group_of(name: str) -> str:
+    """The title in the help under which a setting stands."""
     for title, beginnings in GROUPS:
         if name.startswith(beginnings):
             return title
-    return _OTHER
+    return OTHER
 
 
 def _help(name: str, field: FieldInfo) -> str:
