@@ -22,7 +22,7 @@ run: $(READY) ## Render and lint every overlay, then play a good and a bad relea
 # Three workers on two cores, the plays first: they mostly wait. Only CI pays the minute of coverage.
 .PHONY: test
 test: $(READY) ## Run every test that needs no cluster; with CI=true, hold coverage to its limit
-	@$(BIN)/python tools/install.py kustomize schemas prometheus pod-security report-schemas
+	@$(BIN)/python tools/install.py kustomize schemas prometheus pod-security report-schemas http-load
 	@rm -f .coverage .coverage.*
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(CI),--cov --cov-report=) $(PYTEST_ARGS)
 	@$(if $(CI),$(BIN)/coverage report)

@@ -72,3 +72,5 @@ def _load(
         found.latency[key].append(report.latency("99"))
         found.failures[key] += report.failures
     found.memory[name] = server.memory()
+    rates = (f"{found.rates[*name, at][-1]:,.0f}" for at in CONCURRENCY)
+    say(f"{', '.join(name)}: {' / '.join(rates)}")
