@@ -1,15 +1,25 @@
 """Metrics that the canary gate asks for, and logs that people read."""
 
+import os
 import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from inference_server.observability.logs import Sampler
+from inference_server.observability.prediction_record import read_predictions
 from inference_server.transport.observer import endpoint_of
 
 from .conftest import Server, Start, wait_until
+from .onnx_models import slow
+from .test_traces import PARENT, TRACE, Collector, attributes, collector
+
+__all__ = ["collector"]
 
 FLOWERS = {"instances": [[3, 1, 1], [-3, -1, -1], [3, 1, 1]]}
+SAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
 
 
 def names(text: str) -> set[str]:
@@ -121,6 +131,85 @@ def test_workers_count_together(repository: Path, start: Start) -> None:
     assert server.stop() == 0
 
 
+def test_requests_that_a_killed_worker_never_finished_are_seen(
+    tmp_path: Path, start: Start
+) -> None:
+    slow(tmp_path / "slow" / "1" / "model.onnx")
+    server = start(tmp_path, "--workers=2", "--max-body-bytes=100000000")
+    quick, long = {"instances": [[0] * 1200]}, {"instances": [[0] * 1200] * 400}
+    done = 'http_requests_total{endpoint="predict",method="POST",status="200"}'
+    begun = 'http_requests_started_total{endpoint="predict"}'
+    url = f"{server.client.base_url}/predict"
+    assert httpx.post(url, json=quick, timeout=30).status_code == 200
+    with ThreadPoolExecutor() as pool:
+        lost = pool.submit(httpx.post, url, json=long, timeout=60)
+        wait_until(lambda: server.metric(begun) == 2)
+        for worker in _children(server.process.pid):
+            os.kill(worker, signal.SIGKILL)
+        with pytest.raises(httpx.TransportError):
+            lost.result()
+    wait_until(lambda: server.status("/v2/health/ready") == 200)
+    server.client.close()
+    server.client = httpx.Client(base_url=server.client.base_url, timeout=30)
+    assert (server.metric(begun), server.metric(done)) == (2, 1)
+    wait_until(lambda: server.metric("worker_restarts_total") == 2)
+    assert server.metric("http_requests_active") == 1  # the scrape itself
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_openmetrics_has_the_traces_of_sampled_requests(
+    repository: Path, start: Start, collector: Collector
+) -> None:
+    server = start(repository, environment={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+    server.post("/predict", FLOWERS, headers=SAMPLED)
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
+    answer = server.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    (line,) = [line for line in answer.text.splitlines() if TRACE in line]
+    assert line.startswith('http_request_duration_seconds_bucket{endpoint="predict"')
+    assert TRACE not in server.get("/metrics").text
+    assert server.stop() == 0
+    root, *stages = collector.spans
+    assert root.parent_span_id.hex() == PARENT
+    assert [each.name for each in stages] == ["preprocess", "queue", "inference", "postprocess"]
+    facts = attributes(root)
+    assert facts["model.name"] == facts["model_id"] == "flowers"
+    assert facts["model.version"] == "10"
+    ends = [stage.end_time_unix_nano for stage in stages]
+    assert ends == sorted(ends)
+    assert root.start_time_unix_nano <= stages[0].start_time_unix_nano
+    assert ends[-1] <= root.end_time_unix_nano
+    assert facts["inference_time_ms"] > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_predictions_are_kept_for_drift_work(
+    repository: Path, start: Start, tmp_path: Path, workers: int
+) -> None:
+    server = start(
+        repository,
+        "--prediction-log-sample-rate=1",
+        f"--prediction-log-dir={tmp_path}",
+        f"--workers={workers}",
+    )
+    for number in range(10):
+        server.client.post(
+            "/predict",
+            json={"instances": [[number, 1, 1]]},
+            headers={"X-Request-ID": f"kept-{number}", "Connection": "close"},
+        )
+    wait_until(lambda: server.metric("prediction_log_records_total") == 10)
+    assert server.stop() == 0
+    kept = sorted(read_predictions(tmp_path), key=lambda each: str(each["request_id"]))
+    assert [each["request_id"] for each in kept] == [f"kept-{n}" for n in range(10)]
+    assert [each["inputs"]["features"]["data"] for each in kept] == [[n, 1, 1] for n in range(10)]
+    assert {(each["model"], each["version"]) for each in kept} == {("flowers", 10)}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".gz"}
+
+
 def test_a_request_is_one_line_of_json_without_its_content(server: Server) -> None:
     server.post(
         "/predict?version=2",
@@ -141,6 +230,11 @@ def test_a_request_is_one_line_of_json_without_its_content(server: Server) -> No
     assert event["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
     assert isinstance(event["duration_ms"], float)
     assert "0.123456" not in str(event)
+    assert (event["model_id"], event["model_version"]) == ("flowers", "2")
+    assert isinstance(event["inference_time_ms"], float)
+    assert isinstance(event["queue_ms"], float)
+    assert event["batch_rows"] == 1
+    assert int(str(event["input_size"])) > 20
     assert {"timestamp", "level", "logger", "pod", "module", "function", "line"} <= set(event)
 
 

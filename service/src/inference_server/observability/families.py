@@ -126,7 +126,7 @@ QUEUE_SECONDS = Family(
     _ID,
     INFERENCE_EDGES,
 )
-DEPTH = Family("inference_queue_depth", "Inferences that run or wait", "gauge", _ID)
+DEPTH = Family("inference_queue_depth", "Requests that wait for an inference", "gauge", _ID)
 REJECTED = Family("inference_rejected", "Inferences refused", "counter", (*_ID, "reason"))
 HANGS = Family("inference_hangs", "Inferences that did not come back in time", "counter", _ID)
 CACHE_HITS = Family("inference_cache_hits", "Answers from the response cache", "counter", _ID)
