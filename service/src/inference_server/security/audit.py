@@ -7,6 +7,7 @@ from inference_server.security.client import Client
 _ACTIONS = frozenset({"index", "load", "unload"})
 
 _log = logging.getLogger("inference_server.audit")
+_log.setLevel(logging.INFO)  # whatever LOG_LEVEL says
 
 
 def audit(

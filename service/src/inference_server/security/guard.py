@@ -82,7 +82,7 @@ class Guard:
         some models only has to name one of them to infer: which model answers where none is
         named may change.
         """
-        client = self.check(headers, scope, model)
+        client = self._check(headers, scope, model)
         if scope == "metrics":
             return client
         if client is not None:
@@ -91,8 +91,18 @@ class Guard:
             self._limit(_ANYBODY, self._rate)
         return client
 
-    def check(self, headers: Mapping[bytes, bytes], scope: str, model: str | None) -> Client | None:
-        """The same without counting, for a look before a body is read; RequestError 401, 403."""
+    def check(self, headers: Mapping[bytes, bytes], scope: str, model: str | None) -> None:
+        """Look before a body is read, without counting; RequestError 401 or 403 that closes."""
+        try:
+            self._check(headers, scope, model)
+        except RequestError as error:
+            # Closing saves reading the rest of a body that nobody wants.
+            closing = {**(error.headers or {}), "Connection": "close"}
+            raise RequestError(error.status, error.message, closing) from None
+
+    def _check(
+        self, headers: Mapping[bytes, bytes], scope: str, model: str | None
+    ) -> Client | None:
         if not self._closed or scope in self._open:
             return None
         client = self._identify(headers)
