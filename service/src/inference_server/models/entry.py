@@ -100,6 +100,13 @@ class Entry:
         """`name/version`, for people."""
         return f"{self.file.name}/{self.file.version}"
 
+    @property
+    def awaited(self) -> bool:
+        """Whether a request may wait for this version to be loaded."""
+        if not self.on_demand:
+            return False
+        return self.state is not State.UNAVAILABLE or time.monotonic() >= self.retry_at
+
     def is_member_of(self, other: Entry) -> bool:
         """Whether the other is an ensemble that runs this model."""
         ensemble = other.file.config.ensemble
