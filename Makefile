@@ -79,6 +79,12 @@ soak: $(READY) ## Send the service a million requests with reloads in between
 image-test: ## Build the service's image without a registry and try it (root, buildah, debootstrap)
 	@service/image-test.sh
 
+.PHONY: gpu-test
+gpu-test: $(READY) ## Try the service on an NVIDIA GPU; without one, say why not
+	@if $(BIN)/python service/tests/gpu/hardware.py; then \
+	  $(MAKE) --no-print-directory .venvs/gpu/.ready && $(BIN)/pytest -v -rs service/tests/gpu $(PYTEST_ARGS); \
+	fi
+
 .PHONY: tools
 tools: $(READY) ## Build every pinned command-line tool into .tools/bin
 	@$(BIN)/python tools/install.py kustomize schemas prometheus pod-security report-schemas actionlint
@@ -114,6 +120,13 @@ $(READY): requirements/all.txt $(PACKAGES:%=%/pyproject.toml)
 
 .venvs/%/.ready: requirements/peers/%.txt
 	@echo "venv: installing $$(grep -c '==' $<) locked packages of $* ..." >&2
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+# ONNX Runtime for GPUs must not stand beside the one for CPUs; 2.5 GB with CUDA and cuDNN.
+.venvs/gpu/.ready: service/requirements-gpu.txt
+	@echo "venv: installing $$(grep -c '==' $<) locked packages, CUDA and cuDNN among them ..." >&2
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
