@@ -21,6 +21,7 @@ from service.bench.process import Running, free_port, running
 
 KEY = "a key of the bench, 32 letters or more"
 DEADLINE_MS = "10000"
+LACKING = Path(__file__).with_name("lacking")
 COMMAND = Path(sys.executable).with_name("inference-server")
 
 
@@ -32,6 +33,12 @@ class Setup:
     settings: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def lacking(self, feature: str) -> Setup:
+        """Take out a feature that has no switch."""
+        changed = {"BENCH_LACKS": feature, "PYTHONPATH": str(LACKING)}
+        return replace(self, name=f"without {feature}", environment=changed)
 
     def without(self, *headers: str) -> Setup:
         """Leave header fields out."""
@@ -67,21 +74,22 @@ def everything(workers: int = 1) -> Setup:
 def features() -> dict[str, Setup]:
     """One setup for each feature, in which only that one is off, or on if it is off by default."""
     on = everything()
+    no_keys = on.having("no API key", api_key_hashes_file=None).without("X-API-Key")
+    no_deadline = on.without("X-Request-Timeout-Ms")
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    untraced = on.having("traces, none sampled", trace_sample_rate="0")
     return {
-        "API key": replace(
-            on.having("no API key", api_key_hashes_file=None).without("X-API-Key")
-        ),
-        "request id": replace(on.without("X-Request-ID"), name="id made by the server"),
-        "deadline": replace(on.without("X-Request-Timeout-Ms"), name="only the default deadline"),
+        "API key": no_keys,
+        "metrics": on.lacking("metrics"),
+        "request id": on.lacking("request id"),
+        "deadline of the client": replace(no_deadline, name="only the default deadline"),
         "log of 1 %": on.having("no log", log_sample_rate="0"),
         "log of 100 %": on.having("every request logged", log_sample_rate="1"),
-        "metrics": on.having("no metrics", metrics="false"),
         "rate limit": on.having("limited to a billion a minute", rate_limit="1000000000"),
-        "traces, none sampled": on.having("traces, 0 % sampled", trace_sample_rate="0",
-                                          trace_endpoint="http://127.0.0.1:9"),
+        "traces, none sampled": replace(untraced, environment=traced),
         "response cache, always hit": on.having("response cache", config="cache: 1048576\n"),
         "dynamic batching": on.having("no batching", config="max_batch_size: 1\n"),
-    }  # fmt: skip
+    }
 
 
 # A setup of `features` in which the feature is on, while it is off in `everything`.
@@ -110,7 +118,7 @@ def serve(setup: Setup, model: Path = MLP) -> Iterator[Running]:
         (copy.parent / "config.yaml").write_text(setup.config)
     options = [f"--{name.replace('_', '-')}={value}" for name, value in setup.settings.items()]
     command = [COMMAND, "--model-repository", folder / "models", "--port", str(port), *options]
-    with running(command, port, "/v2/health/ready", folder) as server:
+    with running(command, port, "/v2/health/ready", folder, setup.environment) as server:
         yield server
 
 

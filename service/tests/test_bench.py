@@ -209,8 +209,9 @@ def test_the_models_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert made[0].read_bytes() == made[1].read_bytes()
 
 
-def test_a_feature_that_is_added_is_off_otherwise() -> None:
+def test_each_feature_is_changed_by_settings_that_the_server_has() -> None:
     base = everything()
     for name, setup in features().items():
         more = set(setup.settings.items()) - set(base.settings.items())
         assert (name in ADDED) <= bool(more or setup.config), name
+        assert not setup.missing, name

@@ -47,7 +47,8 @@ class Found:
 
 def measure(effort: Effort, workers: int = 1) -> Found:
     """Ask with rows whose answers are known for both versions, which take turns."""
-    setup = ours.everything(workers)
+    control = {"model_control": "explicit", "preload": "mlp"}
+    setup = ours.everything(workers).having("models by request", **control)
     models.mlp(SECOND, seed=9)
     found = Found()
     began = time.monotonic()
