@@ -172,3 +172,15 @@ def test_requests_put_back_run_next_and_each_by_itself(uniform: bool) -> None:
     waiting.put(fourth)
     waiting.put_back_alone(taken)
     assert drain(waiting, 4) == [[first], [second], [third, fourth]]
+
+
+@pytest.mark.parametrize("uniform", [True, False])
+def test_a_request_put_back_waits_once(uniform: bool) -> None:
+    waiting = WaitingRequests(2, uniform)
+    late, good = request(1, 0, deadline=5.0), request(1, 1)
+    waiting.put(late)
+    waiting.put(good)
+    waiting.put_back_alone(waiting.take(4, 0).requests)
+    assert waiting.expire(6.0)[0] == [late]
+    assert (waiting.requests, waiting.rows) == (1, 1)
+    assert drain(waiting, 4) == [[good]]

@@ -320,7 +320,7 @@ class Lane:
         memory = isinstance(error, InferenceError) and error.memory
         self._metrics.failed("memory" if memory else "runtime")
         self._failures += 1
-        if self._failures == _FAILURES_BEFORE_PROBE:
+        if self._failures == _FAILURES_BEFORE_PROBE and self._refusal is None:
             self._probe()
 
     def _probe(self) -> None:

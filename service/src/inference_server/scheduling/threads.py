@@ -42,7 +42,7 @@ class ThreadRunner:
         self._loop = loop
         self._threads: list[threading.Thread] = []
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._idle = 0  # threads that wait for a token in `_wake`
+        self._idle = 0  # threads that wait for a token in `_wake`; changes with it, under the lock
         self._stopped = False
 
     def put(self, request: Request) -> None:
@@ -51,18 +51,17 @@ class ThreadRunner:
             self._start()
         with self.lock:
             self.waiting.put(request)
-            if not self._idle:
-                return
-            self._idle -= 1
-        self._wake.put(None)
+            if self._idle:
+                self._idle -= 1
+                self._wake.put(None)
 
     def put_back(self, batch: Batch) -> None:
         """Let the unanswered requests of a batch that failed run one by one."""
         with self.lock:
             self.waiting.put_back_alone(r for r in batch.requests if r.done is not None)
-            wake, self._idle = self._idle, 0
-        for _ in range(wake):
-            self._wake.put(None)
+            for _ in range(self._idle):
+                self._wake.put(None)
+            self._idle = 0
 
     def stop(self) -> None:
         """Let the threads end after what they are running."""

@@ -34,6 +34,7 @@ class WaitingRequests:
 
     def put_back_alone(self, requests: Iterable[Request]) -> None:
         """Let requests that were taken together run next, each by itself."""
+        self._sweep()  # of their old places, where they would be found a second time
         for request in reversed(list(requests)):
             request.alone = True
             request.waiting = self
