@@ -39,9 +39,9 @@ gate-report: $(READY) ## Simulate releases by the ten thousand, and write how th
 	@$(BIN)/canary-gate report
 
 .PHONY: fuzz
-fuzz: $(READY) ## Spoil manifests for minutes: the policy suite must not crash or hang
+fuzz: $(READY) ## Spoil manifests and requests for minutes: policy suite and service must not crash, hang or err
 	@$(BIN)/python tools/install.py kustomize schemas pod-security
-	@FUZZ_TIMES=$${FUZZ_TIMES:-50} $(BIN)/pytest -n 2 policy-tests/tests/test_fuzz.py policy-tests/tests/test_pod_security_standards.py $(PYTEST_ARGS)
+	@FUZZ_TIMES=$${FUZZ_TIMES:-50} $(BIN)/pytest -n 2 policy-tests/tests/test_fuzz.py policy-tests/tests/test_pod_security_standards.py service/tests/test_fuzz*.py $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(READY) ## Check format, types, YAML and workflows

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from .conftest import Server
+from .fuzzing import TIMES
 
 INFER = "/v2/models/flowers/infer"
 scalars = (
@@ -61,9 +62,9 @@ rows = st.fixed_dictionaries(
     },
 )
 fuzz = settings(
-    max_examples=150,
+    max_examples=150 * TIMES,
     deadline=None,
-    derandomize=True,
+    derandomize=TIMES == 1,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
