@@ -15,6 +15,7 @@ from inference_server.models.config import ModelConfig
 from inference_server.models.hardware import Hardware
 from inference_server.models.model import Model
 from inference_server.observability.metrics import Metrics
+from inference_server.scheduling.reports import RunMarkers
 
 ROW = {"features": np.array([[1, 1, 1]], np.float32)}
 
@@ -76,6 +77,7 @@ async def catalog_of(
     opened: Opened | None = None,
     metrics: Metrics | None = None,
     hardware: Hardware | None = None,
+    markers: RunMarkers | None = None,
     **control: Any,
 ) -> AsyncIterator[Catalog]:
     catalog = Catalog(
@@ -84,6 +86,7 @@ async def catalog_of(
         metrics or Metrics(),
         opened or Opened(),
         Control(**control),
+        markers,
     )
     if started:
         await catalog.start()

@@ -15,6 +15,7 @@ from inference_server.errors import RequestError
 from inference_server.models.catalog import Loading, State
 from inference_server.models.model import Model
 from inference_server.observability.metrics import Metrics
+from inference_server.supervisor.board import Board
 
 from .model_catalog import Opened, ask, catalog_of, find, until
 from .onnx_models import FLOAT, classifier, node, value, write
@@ -536,6 +537,24 @@ async def test_a_quarantined_version_is_not_loaded_and_says_why(
     async with catalog_of(tmp_path / "models") as catalog:
         assert catalog.entry("m", "11").reason == "quarantined: SIGSEGV while it ran"
         assert catalog.find("m", "1", {}).model.version == 1
+
+
+@in_loop
+async def test_a_load_that_ends_the_process_is_seen_by_its_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Board(None, 1).places[0]
+    suspects: list[list[str]] = []
+
+    def build(file: Any, hardware: Any) -> Any:
+        suspects.append(place.suspects())
+        return Model(file, hardware)
+
+    monkeypatch.setattr("inference_server.models.loader.Model", build)
+    put(tmp_path)
+    async with catalog_of(tmp_path, markers=place):
+        assert suspects == [["m/1"]]
+        assert place.suspects() == []
 
 
 @in_loop

@@ -164,7 +164,13 @@ def _make_catalog(settings: Settings, metrics: Metrics, scheduler: Scheduler) ->
 
     catalog = Catalog(
         settings.model_repository,
-        Hardware(settings.require_gpu, threads),
+        Hardware(
+            require_gpu=settings.require_gpu,
+            intra_op_threads=threads,
+            gpu_memory_bytes=settings.gpu_memory_bytes,
+            tensorrt=settings.tensorrt,
+            engine_cache=settings.engine_cache,
+        ),
         metrics,
         open_lane,
         Control(
@@ -175,6 +181,7 @@ def _make_catalog(settings: Settings, metrics: Metrics, scheduler: Scheduler) ->
             load_seconds=settings.model_load_seconds,
             default_model=settings.default_model,
         ),
+        here(),
     )
     if settings.model_name and settings.model_version and settings.model_sha256:
         catalog.expect(settings.model_name, settings.model_version, settings.model_sha256)

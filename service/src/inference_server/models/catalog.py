@@ -12,11 +12,12 @@ from inference_server.models.entry import Entry, Lane, Loading, OpenLane, Served
 from inference_server.models.failures import ModelLoadError
 from inference_server.models.hardware import Hardware
 from inference_server.models.lifecycle import Lifecycle
-from inference_server.models.loader import in_thread
+from inference_server.models.loader import Loader, in_thread
 from inference_server.models.model import Model, ModelFile
 from inference_server.models.repository import scan
 from inference_server.models.watch import Watch
 from inference_server.observability.metrics import Metrics
+from inference_server.scheduling.reports import RunMarkers
 
 __all__ = ["Catalog", "Control", "Entry", "Lane", "Loading", "Served", "State"]
 
@@ -33,6 +34,7 @@ class Catalog:
         metrics: Metrics,
         open_lane: OpenLane,
         control: Control | None = None,
+        markers: RunMarkers | None = None,
     ) -> None:
         """Look at the repository; nothing is loaded before `start`."""
         self._repository = repository
@@ -40,14 +42,13 @@ class Catalog:
         self._control = control or Control()
         self._directory = Directory(self._control, metrics.announce)
         self._lifecycle = Lifecycle(
-            hardware,
+            Loader(hardware, self._control.load_seconds, markers),
             metrics,
             open_lane,
             lambda: self.entries,
             self._members,
             self._changed,
             self._control.memory_bytes,
-            self._control.load_seconds,
         )
         self._refreshing = asyncio.Lock()
         self._started = False
@@ -107,10 +108,6 @@ class Catalog:
         if entry.model is None:
             raise _not_ready(entry)
         return entry.model
-
-    def only_model(self, version: str | None = None) -> Model:
-        """The model of a request that names none; raises RequestError (400, 404, 503)."""
-        return self.model(self._directory.only_name(), version)
 
     # Who answers.
 

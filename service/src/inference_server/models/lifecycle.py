@@ -8,8 +8,8 @@ from typing import Any
 
 from inference_server.models.entry import Entry, OpenLane, Served, State
 from inference_server.models.failures import ModelLoadError
-from inference_server.models.hardware import CPU, Hardware
-from inference_server.models.loader import Built, build, in_thread
+from inference_server.models.hardware import CPU
+from inference_server.models.loader import Built, Loader, in_thread
 from inference_server.models.model import Model
 from inference_server.models.residency import choose_victims, give_memory_back, size_on_disk
 from inference_server.observability.metrics import Metrics
@@ -30,24 +30,22 @@ class Lifecycle:
 
     def __init__(
         self,
-        hardware: Hardware,
+        loader: Loader,
         metrics: Metrics,
         open_lane: OpenLane,
         entries: Callable[[], Iterable[Entry]],
         members: Callable[[Entry], Sequence[Model]],
         changed: Callable[[Entry], None],
         budget: int | None,
-        load_seconds: float,
     ) -> None:
         """`members` gives the models of an ensemble and raises ModelLoadError; budget in bytes."""
-        self._hardware = hardware
+        self._loader = loader
         self._metrics = metrics
         self._open_lane = open_lane
         self._entries = entries
         self._members = members
         self._changed = changed
         self._budget = budget
-        self._load_seconds = load_seconds
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -79,7 +77,7 @@ class Lifecycle:
         entry.memory = max(entry.memory, size_on_disk(entry))
         await self._make_room(entry, evict)
         file = entry.file
-        built = await build(file, self._members(entry), self._hardware, self._load_seconds)
+        built = await self._loader.build(file, self._members(entry))
         if file.config.ensemble is None:
             entry.memory = max(built.grown, size_on_disk(entry))
             await self._make_room(entry, evict)
@@ -116,10 +114,10 @@ class Lifecycle:
         )
 
     def _runs_on(self, entry: Entry, provider: str, device: str) -> None:
-        demanded = self._hardware.demands_gpu(entry.file.config)
+        demanded = self._loader.hardware.demands_gpu(entry.file.config)
         fallback = demanded and provider == CPU
         name, version = entry.file.name, entry.file.version
-        required = self._hardware.require_gpu
+        required = self._loader.hardware.require_gpu
         self._metrics.runs_on(name, version, provider, required, device, fallback)
 
     def _load_failed(self, entry: Entry, error: ModelLoadError, evict: bool) -> None:
