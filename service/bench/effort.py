@@ -15,10 +15,11 @@ class Effort:
     """Rounds in turn, and seconds of load in each."""
 
     rounds: int = 3
-    seconds: float = 2.0
+    seconds: float = 1.5
     slow: float = 5.0  # for models of tens of milliseconds
     overload: float = 12.0
     soak: int = 1_000_000
+    every_variant: bool = True
 
     def turns(self, what: str) -> Iterator[int]:
         """Count the rounds, and say so."""
@@ -28,7 +29,7 @@ class Effort:
 
 
 FULL = Effort()
-QUICK = Effort(rounds=1, seconds=0.5, slow=1.5, overload=5.0, soak=40_000)
+QUICK = Effort(rounds=1, seconds=0.5, slow=1.5, overload=5.0, soak=40_000, every_variant=False)
 
 
 def say(what: str) -> None:

@@ -48,7 +48,7 @@ class Peer:
     ready: str
     write: Callable[[np.ndarray], bytes]
     read: Callable[[bytes], np.ndarray]
-    variants: tuple[Variant, ...]
+    variants: tuple[Variant, ...]  # a quick look takes the first and the last
     python: bool = True  # a Python process reads the requests
 
     def request(self, row: np.ndarray) -> Request:

@@ -29,14 +29,17 @@ class Found:
     absent: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
-def measure(effort: Effort, only: set[str] | None = None) -> Found:
+def measure(effort: Effort) -> Found:
     """Start each server in turn, `rounds` times, and load it at every concurrency."""
     found = Found()
     for _ in effort.turns("peers"):
         for workers in (1, 2):
             _measure_ours(workers, effort, found)
         for peer in PEERS:
-            for variant in peer.variants if only is None or peer.name in only else ():
+            chosen = (
+                peer.variants if effort.every_variant else peer.variants[:: len(peer.variants) - 1]
+            )
+            for variant in chosen:
                 _measure_peer(peer, variant, effort, found)
     return found
 
