@@ -20,17 +20,20 @@ from inference_server.scheduling.batch import (
     Outputs,
     Request,
     UnsplittableError,
-    assemble,
     batch_key,
-    bucket,
-    drop_padding,
-    split,
 )
 from inference_server.scheduling.cache import ResponseCache, cache_key
 from inference_server.scheduling.deadlines import Alarm
+from inference_server.scheduling.execution import Execution
 from inference_server.scheduling.inline import InlineRunner
 from inference_server.scheduling.pace import Pace
-from inference_server.scheduling.plan import LanePlan, Runnable, inline_rows, is_uniform
+from inference_server.scheduling.plan import (
+    LanePlan,
+    Runnable,
+    inline_rows,
+    is_uniform,
+    sample_feeds,
+)
 from inference_server.scheduling.reports import LaneMetrics, RunMarker
 from inference_server.scheduling.threads import ThreadRunner
 from inference_server.scheduling.waiting import WaitingRequests
@@ -42,7 +45,6 @@ _FAILURES_BEFORE_PROBE = 3
 _JOIN_SECONDS = 1.0
 
 OnFailure = Callable[[str, str], None]
-Run = Callable[[Feeds], Outputs]
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +67,7 @@ class Lane:
         self._metrics = metrics
         self._on_failure = on_failure
         self._marker = marker
-        self._run = model.run if marker is None else _marked(model.run, marker)
-        self._buckets = plan.buckets
+        self._execution = Execution(model.run, plan.buckets, metrics, marker)
         self._loop = asyncio.get_running_loop()
         self._pace = Pace(plan.seconds, plan.inline_seconds)
         self._inline_rows = self._largest_inline = inline_rows(plan)
@@ -84,7 +85,7 @@ class Lane:
         plan, name = self._plan, f"{self._model.name}-{self._model.version}"
         queues = [WaitingRequests(plan.levels, not self._keyed) for _ in range(2)]
         self._fast, self._slow = queues
-        run = (plan.max_rows, plan.delay_seconds, self._execute, self._deliver, self._loop)
+        run = (plan.max_rows, plan.delay_seconds, self._execution, self._deliver, self._loop)
         self._inline = InlineRunner(self._fast, *run)
         self._threads = ThreadRunner(name, plan.threads, self._slow, *run)
 
@@ -183,36 +184,10 @@ class Lane:
         self._metrics.cached(outputs is not None)
         if outputs is None:
             return False
-        self._observe(outputs)
+        self._execution.observe(outputs)
         self._unanswered += 1
         self._loop.call_soon(self._answer, request, Outcome(outputs, None, 0.0, 0.0, 0))
         return True
-
-    # Running: `_execute` is called in whatever thread runs the batch.
-
-    def _execute(self, batch: Batch) -> None:
-        requests, rows = batch.requests, batch.rows
-        padded = bucket(rows, self._buckets) if self._buckets else rows
-        batch.started = perf_counter()
-        try:
-            feeds = assemble(requests, rows, padded)
-            outputs = self._run(feeds)
-            batch.seconds = perf_counter() - batch.started
-            if len(requests) == 1 and padded == rows:
-                batch.outputs = [outputs]
-            else:
-                batch.outputs = split(outputs, requests, padded)
-            batch.padded = padded
-        except Exception as error:
-            batch.error = error
-        else:
-            self._observe(outputs if padded == rows else drop_padding(outputs, rows))
-
-    def _observe(self, outputs: Outputs) -> None:
-        try:
-            self._metrics.observe(outputs)
-        except Exception:
-            _log.exception("outputs could not be observed")
 
     # Answering: each request's `done` is taken away with its outcome, so that there is one.
 
@@ -309,7 +284,7 @@ class Lane:
 
     def _stop_batching(self, error: UnsplittableError) -> None:
         _log.warning("requests are run one by one", extra=self._about(reason=str(error)))
-        self._buckets = ()
+        self._execution.buckets = ()
         self._inline.max_rows = self._threads.max_rows = 1
 
     def _blame(self, request: Request, error: Exception) -> None:
@@ -325,8 +300,7 @@ class Lane:
 
     def _probe(self) -> None:
         """Is it the model or the requests? What warm-up ran has to run still."""
-        feeds = {spec.name: spec.sample() for spec in self._model.inputs.values()}
-        request = Request(feeds, 1, self._judge, perf_counter())
+        request = Request(sample_feeds(self._model, self._plan), 1, self._judge, perf_counter())
         request.alone = True
         self._unanswered += 1
         (self._inline if self._inline_rows else self._threads).put(request)
@@ -407,17 +381,6 @@ class Lane:
 
     def _about(self, **more: str) -> dict[str, str]:
         return {"model": self._model.name, "version": str(self._model.version), **more}
-
-
-def _marked(run: Run, marker: RunMarker) -> Run:
-    def marked_run(feeds: Feeds) -> Outputs:
-        marker.begin()
-        try:
-            return run(feeds)
-        finally:
-            marker.end()
-
-    return marked_run
 
 
 def _late() -> RequestError:

@@ -47,6 +47,8 @@ class Scheduler:
         return lane
 
     def _look(self) -> None:
+        seconds = min(_WATCH_SECONDS, self._settings.hang_seconds / 4)
+        self._watch = asyncio.get_running_loop().call_later(seconds, self._look)
         now = perf_counter()
         for lane in self._lanes:
             if lane.ended:
@@ -54,8 +56,6 @@ class Scheduler:
         self._lanes = [lane for lane in self._lanes if not lane.ended]
         for lane in self._lanes:
             lane.check(now)
-        seconds = min(_WATCH_SECONDS, self._settings.hang_seconds / 4)
-        self._watch = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def close(self) -> None:
         """End what is still open; `await lane.close()` first where requests shall finish."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from inference_server.models.signature import Tensor, TensorSpec
 
@@ -51,6 +53,7 @@ class LanePlan:
     inline_seconds: float = 0.0  # 0: always in threads
     hang_seconds: float = 30.0
     cache_bytes: int = 0
+    sample_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def max_queued_rows(self) -> int:
@@ -72,6 +75,7 @@ def plan_lane(model: Runnable, config: ModelConfig, settings: Settings) -> LaneP
         inline_seconds=settings.inline_ms / 1000 if on_cpu and is_uniform(model) else 0.0,
         hang_seconds=settings.hang_seconds,
         cache_bytes=config.cache,
+        sample_shapes=config.warm_up_shapes,
     )
 
 
@@ -90,3 +94,14 @@ def inline_rows(plan: LanePlan) -> int:
         return 0
     factor = min(plan.inline_seconds / max(plan.seconds, 1e-6), _LARGEST_INLINE_FACTOR)
     return int(plan.max_rows * factor)
+
+
+def sample_feeds(model: Runnable, plan: LanePlan) -> dict[str, Tensor]:
+    """One row of zeros or empty strings, in the shapes in which warm-up ran it."""
+    feeds = {}
+    for spec in model.inputs.values():
+        told = plan.sample_shapes.get(spec.name, ())
+        sizes = [(told[at - 1] if 0 < at <= len(told) else 1) for at in range(len(spec.shape))]
+        shape = [size if isinstance(size, int) else sizes[at] for at, size in enumerate(spec.shape)]
+        feeds[spec.name] = np.resize(spec.sample(), shape)
+    return feeds
