@@ -17,6 +17,8 @@ from inference_server.errors import RequestError
 from inference_server.transport.body import BodyLimits, check_depth, decode, read_decoded
 from starlette.requests import Request
 
+from .conftest import Server
+
 MIB = 1 << 20
 LIMITS = BodyLimits(size=4 * MIB, ratio=100, depth=64)
 
@@ -243,3 +245,54 @@ def test_a_length_that_is_too_large_is_refused_unread(length: str) -> None:
         asyncio.run(read_decoded(asked, LIMITS))
     assert caught.value.status == 413
     assert waiting == [b"{}"]
+
+
+# By a server
+
+ROW = b'{"instances": [[1, 1, 1]]}'
+
+
+@pytest.mark.parametrize("how", ["gzip", "deflate", "identity"])
+@pytest.mark.parametrize("path", ["/predict", "/v1/models/flowers:predict"])
+def test_a_server_unpacks_what_it_is_sent(server: Server, how: str, path: str) -> None:
+    answer = server.post(path, PACKERS[how](ROW), headers={"Content-Encoding": how})
+    assert answer.status_code == 200
+    assert answer.json()["predictions"]
+
+
+def test_a_server_refuses_bombs_and_stays_up(server: Server) -> None:
+    bomb = gzip.compress(bytes(40 * MIB))
+    assert len(bomb) < 65536
+    for _ in range(3):
+        answer = server.post("/predict", bomb, headers={"Content-Encoding": "gzip"})
+        assert answer.status_code == 413
+    assert server.post("/predict", ROW).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (gzip.compress(ROW)[:-1], {"Content-Encoding": "gzip"}, 400),
+        (ROW, {"Content-Encoding": "gzip"}, 400),
+        (ROW, {"Content-Encoding": "br"}, 415),
+        (ROW, {"Content-Encoding": "zstd"}, 415),
+        (b" " * 65537, {}, 413),
+        (b'{"instances": ' + nested(65) + b"}", {}, 400),
+        (b'{"instances": ' + nested(900) + b"}", {}, 400),
+        (b'{"instances": ' + nested(20_000) + b"}", {}, 400),
+        (b'{"parameters": ' + nested(300, '{"a":') + b', "instances": [[1, 1, 1]]}', {}, 400),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_server_says_what_is_wrong_with_a_body(
+    server: Server, body: bytes, headers: dict[str, str], status: int, chunked: bool
+) -> None:
+    if chunked:
+        headers = headers | {"Content-Type": "application/json"}
+        answer = server.client.post("/predict", content=iter([body]), headers=headers)
+    else:
+        answer = server.post("/predict", body, headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    if status == 415:
+        assert answer.headers["accept-encoding"] == "gzip, deflate"
