@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -29,10 +30,8 @@ class Finder(PathFinder):
             load(module)
             run = module.Model.run
             def deadly(self, feeds, *more):
-                from inference_server.supervisor.place import here
                 if any((feed == 666).any() for feed in feeds.values()):
-                    with here().running(self.name, self.version):
-                        signal.raise_signal(int(os.environ["DEADLY_SIGNAL"]))
+                    signal.raise_signal(int(os.environ["DEADLY_SIGNAL"]))
                 return run(self, feeds, *more)
             module.Model.run = deadly
         spec.loader.exec_module = exec_module
@@ -61,6 +60,17 @@ def customized(folder: Path, code: str) -> dict[str, str]:
     """An environment whose Python processes run this code first."""
     (folder / "sitecustomize.py").write_text(code)
     return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+def models_of_each_worker(server: Server) -> list[dict[str, str]]:
+    """State and reason of each version, asked by connections that are open at once."""
+    found = []
+    with ExitStack() as stack:
+        for _ in range(4):
+            client = httpx.Client(base_url=server.client.base_url, timeout=PATIENCE)
+            models = stack.enter_context(client).get("/health").json()["models"]
+            found.append({m["version"]: f"{m['state']}: {m['reason']}" for m in models})
+    return found
 
 
 @pytest.fixture
@@ -112,6 +122,11 @@ def test_a_model_that_faults_is_quarantined_at_once(
     wait_until(lambda: (folder / "quarantine").exists())
     assert (folder / "quarantine").read_text() == "flowers/10 SIGSEGV\n"
     assert reasons(server) == ["SIGSEGV"]
+    wait_until(lambda: all("SIGSEGV" in models["10"] for models in models_of_each_worker(server)))
+    for _ in range(10):
+        with httpx.Client(base_url=server.client.base_url, timeout=PATIENCE) as client:
+            older = client.post("/predict?model=flowers&version=2", json=ROW)
+            assert older.status_code == 200, older.text
 
 
 def test_a_model_that_runs_at_two_kills_is_quarantined(

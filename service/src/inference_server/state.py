@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from inference_server.models.catalog import Catalog
+from inference_server.models.quarantine import quarantined
 from inference_server.observability.access import AccessLog
 from inference_server.observability.metrics import Metrics
 from inference_server.observability.prediction_log import PredictionLog
@@ -45,7 +46,11 @@ class State:
         return self.catalog.ready and not self.draining and here().board.settled
 
     def on_reload(self, settings: Settings) -> None:
-        """Take over the settings that may change while serving, and read keys again."""
+        """Take over the settings that may change while serving; read keys and quarantine again."""
         self.settings = settings
         self.access_log.sample(settings.log_sample_rate)
         self.guard.reload()
+        for entry in self.catalog.entries:
+            name, version = entry.file.name, entry.file.version
+            if entry.model is not None and (reason := quarantined(name, version)):
+                self.catalog.model_failed(name, version, f"quarantined: {reason}")

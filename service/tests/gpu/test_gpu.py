@@ -35,7 +35,7 @@ def test_every_model_runs_on_the_gpu(gpu_server: Server) -> None:
         MODELS, "CUDAExecutionProvider"
     )
     labels = 'model_id="batched",model_version="1",provider="CUDAExecutionProvider"'
-    assert gpu_server.metric(f'model_execution_provider{{{labels},gpu_required="true"}}') == 1
+    assert gpu_server.metric(f'model_execution_provider{{gpu_required="true",{labels}}}') == 1
     config = gpu_server.get("/v2/models/batched/config").json()
     assert config["instance_group"][0]["kind"] == "KIND_GPU"
 

@@ -44,6 +44,7 @@ class _Worker:
     process: ForkProcess | None = None
     channel: socket.socket | None = None
     sent: int = 0
+    turn: int = 0
     born: float = 0.0
     due: float = 0.0
     deaths: int = 0
@@ -78,6 +79,7 @@ class Supervisor:
         self._end_of_drain: float | None = None
         self._kill_at: float | None = None
         self._status = 0
+        self._turn = 0
         self._counts = counts
 
     def run(self) -> int:
@@ -205,13 +207,15 @@ class Supervisor:
                 except OSError:
                     return
             if _send(choice, self._held):
+                self._turn += 1
+                choice.turn = self._turn
                 self._held.close()
                 self._held = None
 
     def _choose(self) -> _Worker | None:
         alive = [worker for worker in self._workers if worker.channel is not None]
         settled = [each for each in alive if each.place.settled and not each.place.draining]
-        return min(settled or alive, key=lambda worker: worker.open, default=None)
+        return min(settled or alive, key=lambda each: (each.open, each.turn), default=None)
 
     # --- signals and time
 
