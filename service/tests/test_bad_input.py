@@ -49,6 +49,13 @@ def test_a_key_that_stands_twice_is_refused_by_predict_too(server: Server, body:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_a_timeout_that_is_over_is_a_missed_deadline(server: Server) -> None:
+    answer = server.post(INFER, request(parameters={"timeout": 1, "priority": 2}))
+    assert answer.status_code == 504
+    later = request(parameters={"timeout": 10_000_000, "priority": 0})
+    assert server.post(INFER, later).status_code == 200
+
+
 @pytest.mark.parametrize("identity", ["a:b", 'a"b', "\\u003a", "ä", "", "x" * 1000])
 def test_an_id_may_be_any_text(server: Server, identity: str) -> None:
     assert server.post(INFER, request(id=identity)).json()["id"] == identity
@@ -64,6 +71,9 @@ WRONG: dict[str, tuple[Any, str]] = {
         request(parameters={"binary_data_output": "yes"}),
         "is no boolean",
     ),
+    "priority as text": (request(parameters={"priority": "1"}), "'priority' is no count"),
+    "negative timeout": (request(parameters={"timeout": -1}), "'timeout' is no count"),
+    "timeout of a fraction": (request(parameters={"timeout": 0.5}), "'timeout' is no count"),
     "sequence": (request(parameters={"sequence_id": "s"}), "sequences are not supported"),
     "sequence start": (request(parameters={"sequence_start": True}), "sequences are not"),
     "shared memory": (

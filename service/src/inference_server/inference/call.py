@@ -56,6 +56,8 @@ class Call:
     reply: Callable[[Answer], bool]  # False: the client has left
     query: Mapping[str, str] = field(default_factory=dict)
     start: float = field(default_factory=time.perf_counter)
+    priority: int = 0  # 0 goes first; by the reader, from the request's own parameters
+    timeout: float | None = None  # seconds, likewise
     request_id: bytes = b""
     client: Client | None = None
     span: Span | None = None  # only of a sampled request

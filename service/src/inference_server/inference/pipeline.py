@@ -92,16 +92,20 @@ class Pipeline:
     def _submit(self, call: Call, served: Served) -> None:
         asked = call.read(call, served.model)
         inference = _Inference(self, call, served, asked)
-        deadline = call.start + self._patience(call.headers, served.model)
-        request = served.lane.submit(asked.feeds, asked.rows, inference, deadline=deadline)
+        deadline = call.start + self._patience(call, served.model)
+        request = served.lane.submit(
+            asked.feeds, asked.rows, inference, deadline=deadline, priority=call.priority
+        )
         call.cancel = partial(served.lane.cancel, request)
 
-    def _patience(self, headers: Mapping[bytes, bytes], model: Model) -> float:
+    def _patience(self, call: Call, model: Model) -> float:
         """Seconds for the answer: what the client or the proxy gives it, within our own limit."""
         own = model.config.deadline_ms
         limit = self._deadline_seconds if own is None else own / 1000
+        if call.timeout is not None:
+            limit = min(limit, call.timeout)
         for name in _TIMEOUTS:
-            value = headers.get(name)
+            value = call.headers.get(name)
             if value is not None and value.isdigit() and len(value) < _MOST_DIGITS:
                 return min(int(value) / 1000, limit)
         return limit

@@ -3,6 +3,7 @@
 from typing import Any
 
 from inference_server.errors import RequestError
+from inference_server.inference.call import Call
 
 _NONE: dict[str, Any] = {}
 _BOOLEANS = frozenset({"binary_data", "binary_data_output", "sequence_start", "sequence_end"})
@@ -47,3 +48,22 @@ def binary_size(parameters: dict[str, Any], where: str) -> int | None:
     if type(size) is not int or size < 0:
         raise RequestError(400, f"{where!r}: 'binary_data_size' is no size in bytes")
     return size
+
+
+def schedule(call: Call, parameters: dict[str, Any]) -> None:
+    """Give the call the `priority` and `timeout` of its parameters; raises RequestError (400).
+
+    As Triton has them: 1 is the first priority, 0 the default; the timeout is in microseconds, 0
+    none.
+    """
+    if (priority := _count(parameters, "priority")) > 1:
+        call.priority = priority - 1
+    if timeout := _count(parameters, "timeout"):
+        call.timeout = timeout / 1e6
+
+
+def _count(parameters: dict[str, Any], name: str) -> int:
+    value = parameters.get(name, 0)
+    if type(value) is not int or value < 0:
+        raise RequestError(400, f"'request': parameter {name!r} is no count")
+    return value

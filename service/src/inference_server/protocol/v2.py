@@ -15,7 +15,7 @@ from inference_server.models.signature import Tensor, TensorSpec
 from inference_server.protocol.binary import read_tensor
 from inference_server.protocol.content_type import require_binary, require_json
 from inference_server.protocol.json_body import load_object, require_unique_keys
-from inference_server.protocol.parameters import binary_size, read_parameters
+from inference_server.protocol.parameters import binary_size, read_parameters, schedule
 from inference_server.protocol.plan import Plan, plan_of
 from inference_server.protocol.tensors import (
     check_names,
@@ -66,20 +66,24 @@ def read(call: Call, model: Model) -> V2Request:
     body = call.body
     if length is None:
         require_json(call.headers)
-        return _read(load_object(body), body, plan, None)
+        return _read(call, load_object(body), body, plan, None)
     require_binary(call.headers)
     size = header_length(length, len(body))
     whole = memoryview(body)
     if not size:
         return V2Request(plan, read_raw(whole, plan), plan.output_names, plan.all_binary, None)
-    return _read(load_object(whole[:size]), body[:size], plan, Tail(whole[size:]))
+    return _read(call, load_object(whole[:size]), body[:size], plan, Tail(whole[size:]))
 
 
-def _read(content: dict[str, Any], body: bytes, plan: Plan, tail: Tail | None) -> V2Request:
+def _read(
+    call: Call, content: dict[str, Any], body: bytes, plan: Plan, tail: Tail | None
+) -> V2Request:
     identity = content.get("id")
     if identity is not None and type(identity) is not str:
         raise RequestError(400, "'id' is no string")
     parameters = read_parameters(content, "request")
+    if parameters:
+        schedule(call, parameters)
     inputs = _objects(content, "inputs")
     pairs = len(content) + len(parameters)
     feeds: dict[str, Tensor] = {}
