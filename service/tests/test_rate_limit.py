@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from inference_server.security.shared_limit import SharedLimiter
 from inference_server.settings import Settings
 from redis import Redis
 
-from .conftest import free_port, wait_until
+from .conftest import Server, Start, free_port, wait_until
 
 KEY = b"a long random key"
 HASH = hashlib.sha256(KEY).hexdigest()
@@ -378,3 +379,44 @@ def test_the_url_s_password_is_never_shown(tmp_path: Path) -> None:
     )
     assert "secret-word" not in repr(settings)
     assert "secret-word" not in settings.model_dump_json()
+
+
+# Real servers
+
+ROW = {"instances": [[1, 1, 1]]}
+
+
+def admitted(server: Server, number: int, **more: Any) -> int:
+    return sum(server.post("/predict", ROW, **more).status_code == 200 for _ in range(number))
+
+
+def test_a_server_refuses_on_both_ways_and_keeps_answering_probes(
+    repository: Path, start: Start
+) -> None:
+    server = start(repository, "--rate-limit=1", "--rate-limit-burst=3")
+    assert admitted(server, 3) == 3
+    fast = server.post("/predict", ROW)
+    slow = server.client.post("/predict", content=iter([b"{}"]))
+    for answer in (fast, slow, server.get("/info")):
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert answer.headers["ratelimit-policy"] == '"default";q=3;w=180'
+        assert answer.headers["ratelimit"].startswith('"default";r=0;t=')
+        assert answer.json()["error"] == "too many requests"
+    for path in ("/health", "/v2/health/ready", "/metrics"):
+        assert server.get(path).status_code == 200
+
+
+@needs_redis
+def test_servers_share_a_client_s_rate_through_redis(
+    redis: RealRedis, repository: Path, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "keys").write_text(f"team:{HASH}\n")
+    options = ("--rate-limit=1", "--rate-limit-burst=20", f"--rate-limit-redis-url={redis.url}")
+    servers = [
+        start(repository, *options, f"--api-key-hashes-file={tmp_path / 'keys'}") for _ in range(2)
+    ]
+    headers = {"X-API-Key": KEY.decode()}
+    first, second = (admitted(server, 40, headers=headers) for server in servers)
+    assert 20 <= first + second <= 20 + 2 * 2 * 2
+    assert first >= 18
