@@ -6,13 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import prometheus_client
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from inference_server.models.contract import ModelContract
+from inference_server.observability.exposition import Exposition
 from inference_server.observability.families import REJECTIONS, SCORE_EDGES
 from inference_server.observability.metrics import Metrics
+from inference_server.observability.store import Counter, Family, Histogram, Store
+from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
@@ -247,6 +252,56 @@ def test_openmetrics_and_text_say_the_same(make: Callable[[], Metrics]) -> None:
     assert modern.items() <= classic.items()
 
 
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+numbers = st.sampled_from([0.0, 1.0, 0.1, 1e-9, 1e21, 2.0**53]) | st.floats(0, 1e6)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(texts, st.tuples(numbers, st.lists(numbers, max_size=5)), max_size=4))
+def test_both_formats_read_like_those_of_prometheus_client(series: dict[str, Any]) -> None:
+    registry = prometheus_client.CollectorRegistry()
+    labels = ("color",)
+    counter = Family("answers", "Answers", "counter", labels)
+    histogram = Family("seconds", "Seconds", "histogram", labels, (0.1, 1, 1000))
+    store = Store([counter, histogram])
+    theirs = (
+        prometheus_client.Counter("answers", "Answers", labels, registry=registry),
+        prometheus_client.Histogram(
+            "seconds", "Seconds", labels, registry=registry, buckets=histogram.edges
+        ),
+    )
+    for label, (amount, observed) in series.items():
+        theirs[0].labels(label).inc(amount)
+        store.series(Counter, counter, label).inc(amount)
+        for each in observed:
+            theirs[1].labels(label).observe(each)
+            store.series(Histogram, histogram, label).observe(each)
+    exposition = Exposition([counter, histogram])
+    for _ in range(2):  # the second time from what was kept
+        text = exposition.write(store.totals(), None)
+        assert read(parse, text) == read(parse, generate_latest(registry).decode())
+        text = exposition.write(store.totals(), {}) + "# EOF\n"
+        assert read(parse_openmetrics, text) == read(
+            parse_openmetrics, generate_openmetrics(registry).decode()
+        )
+
+
+def read(parser: Any, text: str) -> dict[str, Any]:
+    return {
+        family.name: (
+            family.type,
+            family.documentation,
+            {
+                (sample.name, *sorted(sample.labels.items())): sample.value
+                for sample in family.samples
+                if not sample.name.endswith("_created")
+            },
+        )
+        for family in parser(text)
+        if not family.name.endswith("_created") and family.samples
+    }
+
+
 # The monitor: the same whether few rows are looked at one by one or many at once.
 
 
@@ -266,6 +321,7 @@ def reference(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
 floats = st.floats(-1, 2, width=32) | st.sampled_from([0.1, 0.5, 1, np.nan, np.inf, -np.inf])
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(
     arrays.arrays(np.int64, n, elements=st.integers(-2, 3)),
     arrays.arrays(np.float32, (n, 2), elements=floats.map(np.float32)),

@@ -83,6 +83,7 @@ def assert_equal(found: dict[Any, list[float]], expected: dict[Any, list[float]]
         assert found[key] == pytest.approx(values), key
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(kinds, colors, amounts), max_size=60))
 def test_one_worker_counts_like_prometheus_client(events: list[tuple[str, str, float]]) -> None:
     store, reference = Store(FAMILIES), Reference()
@@ -185,7 +186,7 @@ def test_a_series_of_a_model_lasts_while_one_worker_has_it(tmp_path: Path) -> No
 
 def test_loading_and_unloading_for_ever_takes_no_more_room(tmp_path: Path) -> None:
     store = Store(FAMILIES, tmp_path)
-    for number in range(200):
+    for number in range(1500):
         store.series(Histogram, HISTOGRAM, f"c{number}").observe(1)
         store.drop(lambda key: key[0] == "seconds")
     assert sum(path.stat().st_size for path in tmp_path.glob("*.values")) == 64 * 1024

@@ -1,29 +1,38 @@
 """Prometheus metrics; every series is created at start, so that no first increment is lost.
 
-A request costs a few additions to slots of the process's own store; prometheus_client writes the
-text when Prometheus asks.
+A request costs a few additions to slots of the process's own store; the text is made when
+Prometheus asks.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import time
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from prometheus_client.core import Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
-from prometheus_client.samples import Exemplar, Sample
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from inference_server.models.contract import ModelContract
 from inference_server.observability import families as f
+from inference_server.observability.exposition import (
+    OPENMETRICS,
+    TEXT,
+    Exemplar,
+    Exposition,
+    content_type,
+)
 from inference_server.observability.families import ENDPOINTS, REJECTIONS
 from inference_server.observability.model_metrics import ModelMetrics
 from inference_server.observability.monitor import OutputMonitor
 from inference_server.observability.store import Counter, Family, Gauge, Histogram, Key, Store
 from inference_server.observability.traces import Span
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = TEXT
 NO_MODEL = ""
 
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -42,14 +51,14 @@ class Metrics:
     def __init__(self) -> None:
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         self._store = Store(f.FAMILIES, Path(folder) if folder else None)
-        self._exemplars: dict[tuple[str, int], Exemplar] = {}
+        self._exposition = Exposition(f.FAMILIES)
+        self._exemplars: dict[tuple[Key, int], Exemplar] = {}
         self._models: dict[tuple[str, int], ModelMetrics] = {}
         self._versions: dict[str, dict[int, bool]] = {}
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Collector(self))
-        PlatformCollector(registry=self._registry)
+        self._process = CollectorRegistry()
+        PlatformCollector(registry=self._process)
         if not folder:
-            ProcessCollector(registry=self._registry)
+            ProcessCollector(registry=self._process)
         self._make_request_series()
         self._make_service_series()
 
@@ -110,8 +119,8 @@ class Metrics:
             self._failed[endpoint].inc()
         bucket = self._seconds[endpoint].observe(seconds)
         if span is not None:
-            exemplar = Exemplar({"trace_id": span.trace_id}, seconds, time())
-            self._exemplars[endpoint, bucket] = exemplar
+            key = (f.REQUEST_SECONDS.name, (endpoint,))
+            self._exemplars[key, bucket] = Exemplar(span.trace_id, seconds, time())
 
     def leave(self) -> None:
         """A request is no longer active, answered or not."""
@@ -247,53 +256,10 @@ class Metrics:
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The text and its content type, as the Accept header asks: OpenMetrics has exemplars."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
-
-    def collect(self) -> Iterator[Metric]:
-        """prometheus_client's view of the store."""
-        grouped: dict[str, list[tuple[Key, list[float]]]] = {}
-        for key, values in sorted(self._store.totals().items()):
-            grouped.setdefault(key[0], []).append((key, values))
-        for family in f.FAMILIES:
-            metric = Metric(family.name, family.text, family.kind)
-            for (_, labels), values in grouped.get(family.name, ()):
-                metric.samples += _samples(family, labels, values, self._exemplars)
-            yield metric
-        restarts = Metric(f.RESTARTS.name, f.RESTARTS.text, "counter")
-        restarts.add_sample(f"{f.RESTARTS.name}_total", {}, self._store.deaths)
-        yield restarts
-
-
-class _Collector(Collector):
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        return self._metrics.collect()
-
-
-def _samples(
-    family: Family,
-    labels: tuple[str, ...],
-    values: list[float],
-    exemplars: dict[tuple[str, int], Exemplar],
-) -> Iterator[Sample]:
-    named = dict(zip(family.labels, labels, strict=True))
-    if family.kind == "counter":
-        yield Sample(f"{family.name}_total", named, values[0])
-    elif family.kind == "gauge":
-        yield Sample(family.name, named, values[0])
-    else:
-        count = 0.0
-        for bucket, edge in enumerate((*family.edges, float("inf"))):
-            count += values[bucket]
-            exemplar = exemplars.get((labels[0], bucket)) if family is f.REQUEST_SECONDS else None
-            with_edge = {**named, "le": _edge(edge)}
-            yield Sample(f"{family.name}_bucket", with_edge, count, None, exemplar)
-        yield Sample(f"{family.name}_count", named, count)
-        yield Sample(f"{family.name}_sum", named, values[-1])
-
-
-def _edge(edge: float) -> str:
-    return "+Inf" if edge == float("inf") else repr(float(edge))
+        kind = content_type(accept)
+        totals = self._store.totals()
+        totals[f.RESTARTS.name, ()] = [float(self._store.deaths)]
+        exemplars = dict(self._exemplars) if kind == OPENMETRICS else None
+        encode = generate_latest if exemplars is None else generate_openmetrics
+        text = self._exposition.write(totals, exemplars).encode()
+        return text + encode(self._process), kind  # the last line of OpenMetrics ends it
