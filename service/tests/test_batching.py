@@ -184,3 +184,11 @@ def test_a_request_put_back_waits_once(uniform: bool) -> None:
     assert waiting.expire(6.0)[0] == [late]
     assert (waiting.requests, waiting.rows) == (1, 1)
     assert drain(waiting, 4) == [[good]]
+
+
+@pytest.mark.parametrize("uniform", [True, False])
+def test_a_request_without_rows_joins_nobody(uniform: bool) -> None:
+    waiting = WaitingRequests(1, uniform)
+    for rows in (0, 1, 0):
+        waiting.put(request(rows))
+    assert [len(batch) for batch in drain(waiting, 1)] == [1, 1, 1]
