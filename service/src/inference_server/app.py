@@ -21,6 +21,7 @@ from inference_server.models.config import ModelConfig
 from inference_server.models.hardware import Hardware
 from inference_server.models.model import Model
 from inference_server.models.quota import cpu_quota
+from inference_server.observability import logs
 from inference_server.observability.access import AccessLog
 from inference_server.observability.metrics import Metrics
 from inference_server.observability.prediction_log import PredictionLog
@@ -116,7 +117,10 @@ def make_state(settings: Settings) -> State:
     scheduler = Scheduler(settings, metrics, here())
     catalog = _make_catalog(settings, metrics, scheduler)
     guard = Guard(settings)
-    tracer = Tracer.from_environment(settings.trace_sample_rate, metrics.spans_dropped)
+    logs.count_drops_in(metrics.log_dropped)
+    tracer = Tracer.from_environment(
+        settings.trace_sample_rate, metrics.spans_dropped, metrics.spans_exported
+    )
     prediction_log = PredictionLog.from_settings(settings, metrics)
     access_log = AccessLog(settings.log_sample_rate)
     pipeline = Pipeline(
