@@ -1,6 +1,6 @@
 """The metrics of the service: names, labels, edges, and what exists before the first request."""
 
-from inference_server.observability.store import Family
+from inference_server.observability.series import Family
 
 ENDPOINTS = ("infer", "predict", "health", "metadata", "admin", "metrics", "other")
 REJECTIONS = (

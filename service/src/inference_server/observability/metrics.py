@@ -29,7 +29,8 @@ from inference_server.observability.exposition import (
 from inference_server.observability.families import ENDPOINTS, REJECTIONS
 from inference_server.observability.model_metrics import ModelMetrics
 from inference_server.observability.monitor import OutputMonitor
-from inference_server.observability.store import Counter, Family, Gauge, Histogram, Key, Store
+from inference_server.observability.series import Counter, Family, Gauge, Histogram, Key
+from inference_server.observability.store import Store
 from inference_server.observability.traces import Span
 
 CONTENT_TYPE = TEXT

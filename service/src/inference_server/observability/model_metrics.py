@@ -5,7 +5,8 @@ from typing import Protocol
 
 from inference_server.models.signature import Tensor
 from inference_server.observability import families as f
-from inference_server.observability.store import Counter, Gauge, Histogram, Store
+from inference_server.observability.series import Counter, Gauge, Histogram
+from inference_server.observability.store import Store
 
 _MAX_CLASSES = 1000  # further ones count as "other": a series each would be too many
 

@@ -11,102 +11,28 @@ import mmap
 import os
 import tempfile
 import threading
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import TypeVar
 
 import orjson
 
+from inference_server.observability.series import (
+    Counter,
+    Family,
+    Gauge,
+    Histogram,
+    Key,
+    Series,
+    floats,
+)
+
+__all__ = ["Counter", "Family", "Gauge", "Histogram", "Key", "Store"]
+
 _PAGE = 64 * 1024
 _SLOT = 8
-
-
-class Family(NamedTuple):
-    """A metric: what its series have in common; a gauge's workers meet by `merge`."""
-
-    name: str
-    text: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...] = ()
-    edges: tuple[float, ...] = ()
-    merge: Literal["sum", "max", "min"] = "sum"
-
-    @property
-    def size(self) -> int:
-        """Slots of one series: a histogram's buckets, the one above all edges, and its sum."""
-        return len(self.edges) + 2 if self.kind == "histogram" else 1
-
-
-Key = tuple[str, tuple[str, ...]]
-
-
-class Series:
-    """The slots of one series. `slots[i] += n` is one step for every thread of CPython: it
-    switches threads at calls and backward jumps only."""
-
-    __slots__ = ("_at", "_family", "_slots")
-
-    def __init__(self, family: Family, slots: "memoryview[float]", at: int) -> None:
-        self._family = family
-        self._slots = slots
-        self._at = at
-
-    @property
-    def values(self) -> list[float]:
-        """What the slots hold."""
-        return _floats(self._slots, self._at, self._family.size)
-
-
-class Counter(Series):
-    """A number that only grows."""
-
-    __slots__ = ()
-
-    def inc(self, amount: float = 1) -> None:
-        """Count `amount` more."""
-        self._slots[self._at] += amount
-
-
-class Gauge(Counter):
-    """A number that goes up and down."""
-
-    __slots__ = ()
-
-    def dec(self, amount: float = 1) -> None:
-        """Count `amount` less."""
-        self._slots[self._at] -= amount
-
-    def set(self, value: float) -> None:
-        """Be this value."""
-        self._slots[self._at] = value
-
-
-class Histogram(Series):
-    """Counts of values up to each edge, and their sum."""
-
-    __slots__ = ("_edges", "_sum")
-
-    def __init__(self, family: Family, slots: "memoryview[float]", at: int) -> None:
-        super().__init__(family, slots, at)
-        self._edges = family.edges
-        self._sum = at + len(family.edges) + 1
-
-    def observe(self, value: float) -> int:
-        """Count one value (no NaN); the index of its bucket."""
-        bucket = bisect_left(self._edges, value)
-        self._slots[self._at + bucket] += 1
-        self._slots[self._sum] += value
-        return bucket
-
-    def add(self, counts: Sequence[int], total: float) -> None:
-        """Count many values: so many per bucket, and their sum."""
-        for bucket, count in enumerate(counts):
-            if count:
-                self._slots[self._at + bucket] += count
-        self._slots[self._sum] += total
 
 
 _Kind = TypeVar("_Kind", bound=Series)
@@ -158,8 +84,7 @@ class Store:
             for key in gone:
                 series, place = self._series.pop(key), self._places.pop(key)
                 size = self._families[key[0]].size
-                slots, at, series._slots = series._slots, series._at, self._nowhere
-                slots[at : at + size] = memoryview(bytes(size * _SLOT)).cast("d")
+                series.end(self._nowhere)
                 self._free[size].append(place)
             if self._folder is not None:
                 self._write_journal()
@@ -257,7 +182,7 @@ class Store:
         slots = memoryview(path.read_bytes()).cast("d")  # after the series: all of them are in it
         for name, labels, place in map(orjson.loads, lines):
             size = self._families[name].size
-            yield (name, tuple(labels)), _floats(slots, place, size)
+            yield (name, tuple(labels)), floats(slots, place, size)
 
     def _bury_the_dead(self) -> None:
         assert self._folder is not None  # noqa: S101
@@ -285,10 +210,6 @@ class Store:
         new = self._folder / "dead.new"
         new.write_bytes(orjson.dumps([before + deaths, lines]))
         new.replace(self._folder / "dead.json")
-
-
-def _floats(slots: "memoryview[float]", at: int, size: int) -> list[float]:
-    return list(map(float, slots[at : at + size]))
 
 
 def _line(key: Key, place: int) -> bytes:

@@ -8,25 +8,18 @@ variables hold (https://opentelemetry.io/docs/specs/otel/configuration/sdk-envir
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import threading
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import getrandbits, random
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from inference_server.observability.store import Counter
+from inference_server.observability.series import Counter
+from inference_server.observability.trace_export import Exporter
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import SpanContext
-
     from inference_server.models.model import Model
 
 Value = str | int | float | bool
@@ -34,9 +27,6 @@ Value = str | int | float | bool
 # https://www.w3.org/TR/trace-context/#traceparent-header; a later version may have more fields
 _PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _SAMPLED = 1
-_BATCH = 512
-
-_log = logging.getLogger(__name__)
 
 
 class Traced(Protocol):
@@ -49,14 +39,18 @@ class Traced(Protocol):
     request_id: bytes
 
 
-class _Parent(NamedTuple):
+class Parent(NamedTuple):
+    """The span that a request is part of, elsewhere."""
+
     trace_id: int
     span_id: int
     sampled: bool
     state: bytes
 
 
-class _Child(NamedTuple):
+class Child(NamedTuple):
+    """A part of a request."""
+
     name: str
     start: float
     end: float
@@ -67,24 +61,24 @@ class _Child(NamedTuple):
 class Span:
     """One sampled request; times are those of `time.perf_counter()`."""
 
-    _exporter: Exporter
-    _call: Traced
-    _trace: int
-    _parent: _Parent | None
-    _epoch: float = field(default_factory=lambda: time.time() - time.perf_counter())
-    _attributes: dict[str, Value] = field(default_factory=dict)
-    _children: list[_Child] = field(default_factory=list)
-    _status: int = 0
-    _end: float = 0.0
+    exporter: Exporter
+    call: Traced
+    trace: int
+    parent: Parent | None
+    epoch: float = field(default_factory=lambda: time.time() - time.perf_counter())
+    attributes: dict[str, Value] = field(default_factory=dict)
+    children: list[Child] = field(default_factory=list)
+    status: int = 0
+    ended: float = 0.0
 
     @property
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
-        return f"{self._trace:032x}"
+        return f"{self.trace:032x}"
 
     def child(self, name: str, start: float, end: float, **attributes: Value) -> None:
         """A part of the request that took from `start` to `end`."""
-        self._children.append(_Child(name, start, end, attributes))
+        self.children.append(Child(name, start, end, attributes))
 
     def stages(self, model: Model, read: float, queued: float, ran: float, rows: int) -> None:
         """The parts of an inference that was read by the time `read` and has just come back.
@@ -92,22 +86,22 @@ class Span:
         It waited `queued` seconds and ran `ran`, in a batch of so many rows.
         """
         begun = read + queued
-        self.child("preprocess", self._call.start, read)
+        self.child("preprocess", self.call.start, read)
         self.child("queue", read, begun)
         self.child("inference", begun, begun + ran, **{"inference.batch_rows": rows})
         self.child("postprocess", begun + ran, time.perf_counter())
-        self._attributes["model.name"] = model.name
-        self._attributes["model.version"] = str(model.version)
-        self._attributes["model_id"] = model.name
-        self._attributes["inference_time_ms"] = ran * 1000
-        self._attributes["inference.batch_rows"] = rows
+        self.attributes["model.name"] = model.name
+        self.attributes["model.version"] = str(model.version)
+        self.attributes["model_id"] = model.name
+        self.attributes["inference_time_ms"] = ran * 1000
+        self.attributes["inference.batch_rows"] = rows
 
     def end(self, status: int, **attributes: Value) -> None:
         """The request has been answered; the span goes out in the background."""
-        self._end = time.perf_counter()
-        self._status = status
-        self._attributes.update(attributes)
-        self._exporter.put(self)
+        self.ended = time.perf_counter()
+        self.status = status
+        self.attributes.update(attributes)
+        self.exporter.put(self)
 
 
 class Tracer:
@@ -158,89 +152,6 @@ class Tracer:
             self._exporter.close(seconds)
 
 
-class Exporter:
-    """A bounded queue of spans and the thread that sends them; what finds no room is counted."""
-
-    def __init__(
-        self,
-        exporter: SpanExporter,
-        resource: Resource,
-        dropped: Counter,
-        exported: Counter | None = None,
-        *,
-        room: int = 2048,
-        delay: float = 5,
-    ) -> None:
-        self._exporter = exporter
-        self._resource = resource
-        self._dropped = dropped
-        self._exported = exported
-        self._room = room
-        self._delay = delay
-        self._waiting: deque[Span] = deque()
-        self._wake = threading.Event()
-        self._closing = False
-        self._thread = threading.Thread(target=self._send, name="traces", daemon=True)
-        self._thread.start()
-
-    @classmethod
-    def from_environment(cls, dropped: Counter, exported: Counter | None = None) -> Exporter | None:
-        """The exporter to the collector that the environment names; None where it names none."""
-        given = os.environ.get
-        endpoint = given("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or given(
-            "OTEL_EXPORTER_OTLP_ENDPOINT"
-        )
-        off = given("OTEL_SDK_DISABLED", "").lower() == "true"
-        if not endpoint or off or given("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
-            return None
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-
-        resource = Resource.create()
-        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
-            resource = resource.merge(Resource({SERVICE_NAME: "inference-server"}))
-        room = int(given("OTEL_BSP_MAX_QUEUE_SIZE", "2048"))
-        delay = int(given("OTEL_BSP_SCHEDULE_DELAY", "5000")) / 1000
-        return cls(OTLPSpanExporter(), resource, dropped, exported, room=room, delay=delay)
-
-    def put(self, span: Span) -> None:
-        """Take a span, or count it as dropped."""
-        if len(self._waiting) >= self._room or self._closing:
-            self._dropped.inc(1 + len(span._children))
-            return
-        self._waiting.append(span)
-        if len(self._waiting) == min(_BATCH, self._room):
-            self._wake.set()
-
-    def close(self, seconds: float) -> None:
-        """Send what is waiting, for so long at most; the rest is dropped."""
-        self._closing = True
-        self._wake.set()
-        self._thread.join(seconds)
-        self._exporter.shutdown()
-
-    def _send(self) -> None:
-        while not self._closing or self._waiting:
-            self._wake.wait(self._delay)
-            self._wake.clear()
-            while self._waiting:
-                taken = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-                self._export([each for span in taken for each in _spans(span, self._resource)])
-
-    def _export(self, spans: Sequence[ReadableSpan]) -> None:
-        from opentelemetry.sdk.trace.export import SpanExportResult
-
-        try:
-            sent = self._exporter.export(spans) is SpanExportResult.SUCCESS
-        except Exception:  # whatever it is, the next batch shall be tried
-            _log.exception("spans could not be exported")
-            sent = False
-        if not sent:
-            self._dropped.inc(len(spans))
-        elif self._exported is not None:
-            self._exported.inc(len(spans))
-
-
 def trace_id_of(headers: Mapping[bytes, bytes]) -> str | None:
     """The trace that a request says it is part of, sampled or not."""
     header = headers.get(b"traceparent")
@@ -255,68 +166,11 @@ def _rate_argument(rate: float) -> float:
         return rate
 
 
-def _parse(header: bytes, state: bytes) -> _Parent | None:
+def _parse(header: bytes, state: bytes) -> Parent | None:
     match = _PARENT.fullmatch(header)
     if match is None or (header[:2] == b"00" and len(header) != 55):
         return None
     trace, span = int(match[1], 16), int(match[2], 16)
     if not trace or not span:
         return None
-    return _Parent(trace, span, bool(int(match[3], 16) & _SAMPLED), state)
-
-
-def _spans(span: Span, resource: Resource) -> list[ReadableSpan]:
-    """OpenTelemetry's form of a request and its parts."""
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
-    from opentelemetry.trace.span import TraceState
-    from opentelemetry.trace.status import Status, StatusCode
-
-    parent = span._parent
-    header = parent.state.decode("latin-1") if parent else ""
-    state = TraceState.from_header([header]) if header else TraceState()
-    scope = InstrumentationScope("inference_server")
-
-    def context(number: int, *, remote: bool = False) -> SpanContext:
-        return SpanContext(span._trace, number, remote, TraceFlags(_SAMPLED), state)
-
-    def moment(at: float) -> int:
-        return int((span._epoch + at) * 1e9)
-
-    own = context(getrandbits(64) or 1)
-    attributes = {
-        "http.request.method": "POST",
-        "http.response.status_code": span._status,
-        "url.path": span._call.path,
-        "request_id": span._call.request_id.decode("latin-1"),
-        **span._attributes,
-    }
-    made = [
-        ReadableSpan(
-            "predict",
-            own,
-            context(parent.span_id, remote=True) if parent else None,
-            resource,
-            attributes,
-            kind=SpanKind.SERVER,
-            status=Status(StatusCode.ERROR if span._status >= 500 else StatusCode.UNSET),
-            start_time=moment(span._call.start),
-            end_time=moment(span._end),
-            instrumentation_scope=scope,
-        )
-    ]
-    made.extend(
-        ReadableSpan(
-            child.name,
-            context(getrandbits(64) or 1),
-            own,
-            resource,
-            child.attributes,
-            start_time=moment(child.start),
-            end_time=moment(child.end),
-            instrumentation_scope=scope,
-        )
-        for child in span._children
-    )
-    return made
+    return Parent(trace, span, bool(int(match[3], 16) & _SAMPLED), state)
