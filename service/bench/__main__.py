@@ -6,13 +6,13 @@ Exit status: 0 no ratio got worse; 1 one did, beyond its tolerance; 2 a program 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+import traceback
 from collections.abc import Callable
 from importlib.metadata import version
 
 from service.bench import baseline, models, page
-from service.bench.effort import FULL, QUICK, Effort, say
+from service.bench.effort import FULL, QUICK, Effort, Machine, say
 from service.bench.figures import Limit
 from service.bench.places import BASELINE, BUILD, MLP, PAGE, RESNET, BenchError
 from service.bench.scenarios import features, images, open_loop, overload, peers, rows, soak
@@ -88,7 +88,7 @@ def main() -> int:
     options = _options()
     effort = QUICK if options.quick else FULL
     chosen = SOAK if options.soak else {n: p for n, p in PARTS.items() if n in options.parts}
-    load, verdicts = os.getloadavg()[0], Verdicts()
+    machine, verdicts = Machine(), Verdicts()
     texts: list[str] = []
     models.mlp(MLP)
     models.resnet(RESNET)
@@ -96,7 +96,7 @@ def main() -> int:
         name for name, part in chosen.items() if not _run(name, part, effort, verdicts, texts)
     ]
     whole = not options.quick and set(chosen) in (set(PARTS), set(SOAK))
-    _publish(texts, verdicts, load, soaked=options.soak, whole=whole)
+    _publish(texts, verdicts, machine, soaked=options.soak, whole=whole)
     _say_missed(verdicts.limits)
     if options.accept:
         baseline.write(BASELINE, baseline.read(BASELINE) | verdicts.ratios)
@@ -108,9 +108,10 @@ def _run(name: str, part: Part, effort: Effort, verdicts: Verdicts, texts: list[
     """Run one part; where it cannot be measured, say so on the page and go on."""
     try:
         texts.append(part(effort, verdicts))
-    except BenchError as error:
-        print(f"bench: {name}: {error}", file=sys.stderr)
-        texts.append(f"## {name}\n\nNot measured: `{str(error).splitlines()[0]}`.")
+    except Exception as error:
+        traceback.print_exc()
+        reason = str(error).splitlines()[0] if isinstance(error, BenchError) else repr(error)
+        texts.append(f"## {name}\n\nNot measured: `{reason}`.")
         return False
     return True
 
@@ -131,11 +132,11 @@ def _options() -> argparse.Namespace:
 
 
 def _publish(
-    texts: list[str], verdicts: Verdicts, load: float, *, soaked: bool, whole: bool
+    texts: list[str], verdicts: Verdicts, machine: Machine, *, soaked: bool, whole: bool
 ) -> None:
     path = PAGE if whole else BUILD / "benchmarks.md"
     mark = page.SOAK_MARK if soaked else page.MARK
-    head = [] if soaked else [page.introduction(_versions(), load, quick=not whole)]
+    head = [] if soaked else [page.introduction(_versions(), machine.said(), quick=not whole)]
     page.put(path, mark, "\n\n".join([*head, *texts, page.limits(verdicts.limits)]))
     print(path.read_text().partition(mark)[2])
     say(f"written to {path}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 _BEGAN = time.monotonic()
 
@@ -30,6 +32,27 @@ class Effort:
 
 FULL = Effort()
 QUICK = Effort(rounds=1, seconds=0.5, slow=1.5, overload=5.0, soak=40_000, every_variant=False)
+
+
+class Machine:
+    """What others took of the cores while the bench ran."""
+
+    def __init__(self) -> None:
+        self._load = os.getloadavg()[0]
+        self._began = self._figures()
+
+    def said(self) -> str:
+        """Say how quiet the machine was; a busy one makes every ratio less sure."""
+        moment, busy, own = (b - a for a, b in zip(self._began, self._figures(), strict=True))
+        others = max(0.0, busy - own) / moment
+        return f"load {self._load:.1f} at the start, others took {others:.2f} cores meanwhile"
+
+    def _figures(self) -> tuple[float, float, float]:
+        """Seconds on the clock, of all cores at work, and of this bench with its processes."""
+        fields = list(map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9]))
+        busy = (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+        own = os.times()
+        return own.elapsed, busy, own.user + own.system + own.children_user + own.children_system
 
 
 def say(what: str) -> None:

@@ -36,7 +36,7 @@ def put(path: Path, mark: str, part: str) -> None:
     path.write_text("\n\n".join(filter(None, parts)) + "\n")
 
 
-def introduction(versions: str, load: float, *, quick: bool) -> str:
+def introduction(versions: str, machine: str, *, quick: bool) -> str:
     """Say what was run where."""
     effort = ", quickly or in part: a look, no result" if quick else ""
     cores = len(os.sched_getaffinity(0))
@@ -48,7 +48,7 @@ def introduction(versions: str, load: float, *, quick: bool) -> str:
         " is worse than the committed one (`service/bench/baseline.json`) by more than its"
         " tolerance; limits that are missed are shown as missed.\n\n"
         f"{datetime.now(UTC):%Y-%m-%d}; {cores} cores, {memory:.0f} GiB, {system};"
-        f" load {load:.1f} at the start; {versions}.\n\n"
+        f" {machine}; {versions}.\n\n"
         "Servers and load generator share the cores, so ratios count, not rates. Rounds take"
         " turns: A B C, A B C; a figure is the median (smallest to largest) of its rounds. The"
         " generator is `tools/http-load`: one thread, and in an open loop latencies from the"
@@ -206,7 +206,7 @@ def overload_part(slow: overload.Found, fast: overload.Found) -> str:
 def feature_part(found: features.Found) -> str:
     """What each feature costs, in rate and processor time."""
     base, content = features.BASE, []
-    for name in dict.fromkeys(name for name, _ in found.rates):
+    for name in dict.fromkeys(name for name, _ in found.rates if name not in found.absent):
         cells = []
         for at in features.CONNECTIONS:
             rate, cost = found.rates[name, at], found.costs[name, at]

@@ -55,5 +55,7 @@ def _measure(name: str, setup: Setup, effort: Effort, found: Found) -> None:
                 if report.failures:
                     found.absent[name] = f"{report.failures} requests failed"
     except BenchError as error:
+        if name == BASE:
+            raise
         found.absent[name] = str(error).splitlines()[0]
         say(f"{name}: {error}")
