@@ -24,6 +24,7 @@ from inference_server.security.token_keys import JwksUrl, fetch, parse_jwks
 from inference_server.security.tokens import TokenError, Tokens
 from inference_server.security.watched import KeyFileError
 from inference_server.settings import InvalidSettingsError, Settings
+from jwt.algorithms import get_default_algorithms
 from pydantic import ValidationError
 
 from .conftest import Server, Start, wait_until
@@ -186,9 +187,12 @@ def test_a_token_that_names_no_key_needs_one_key_only(verifier: Tokens, folder: 
 
 def test_published_secrets_private_and_encryption_keys_are_left_out() -> None:
     secret = {"kty": "oct", "k": base64.urlsafe_b64encode(SECRET).decode(), "kid": "s"}
-    private = KEY.jwk | {"d": "AQ"}
+    private = [
+        get_default_algorithms()[key.algorithm].to_jwk(key.private, as_dict=True)
+        for key in (KEY, RSA, Key("ed", "EdDSA"))
+    ]
     with pytest.raises(KeyFileError, match="no key for signatures"):
-        parse_jwks(jwks(secret, private, KEY.jwk | {"use": "enc"}, {"kty": "RSA"}, {}))
+        parse_jwks(jwks(secret, *private, KEY.jwk | {"use": "enc"}, {"kty": "RSA"}, {}))
 
 
 def test_a_short_rsa_key_verifies_nothing(folder: Path) -> None:

@@ -270,6 +270,20 @@ def test_a_debt_is_charged_to_the_bucket_of_all(redis: RealRedis) -> None:
 
 
 @needs_redis
+def test_while_redis_has_not_answered_no_more_than_a_tenth_of_the_burst_is_admitted(
+    redis: RealRedis,
+) -> None:
+    limiters = shared(redis)
+    at_once: list[bool] = []
+
+    async def scenario() -> None:
+        at_once.extend(limiters[0].take("client", Rate(60, 95)) == 0 for _ in range(1000))
+
+    run(limiters, scenario)
+    assert sum(at_once) == 10
+
+
+@needs_redis
 def test_one_client_s_requests_cost_another_nothing(redis: RealRedis) -> None:
     limiters = shared(redis)
     rate = Rate(1, 10)
