@@ -31,6 +31,9 @@ class Finder(PathFinder):
             run = module.Model.run
             def deadly(self, feeds, *more):
                 if any((feed == 666).any() for feed in feeds.values()):
+                    if "DEADLY_SIGNAL" not in os.environ:
+                        while True:
+                            pass
                     signal.raise_signal(int(os.environ["DEADLY_SIGNAL"]))
                 return run(self, feeds, *more)
             module.Model.run = deadly
@@ -127,6 +130,24 @@ def test_a_model_that_faults_is_quarantined_at_once(
         with httpx.Client(base_url=server.client.base_url, timeout=PATIENCE) as client:
             older = client.post("/predict?model=flowers&version=2", json=ROW)
             assert older.status_code == 200, older.text
+
+
+def test_a_worker_that_hangs_in_a_model_is_replaced_without_it(
+    repository: Path, start: Start, deadly: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "state"
+    server = start(
+        repository,
+        "--workers=2",
+        "--hang-seconds=2",
+        f"--state-folder={folder}",
+        environment=deadly,
+    )
+    with pytest.raises(httpx.TransportError):
+        server.post("/predict", POISON)
+    wait_until(lambda: (folder / "quarantine").exists())
+    assert (folder / "quarantine").read_text() == "flowers/10 hang\n"
+    assert reasons(server) == ["hang"]
 
 
 def test_a_model_that_runs_at_two_kills_is_quarantined(

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import tempfile
 from functools import partial
 from importlib import import_module
@@ -126,4 +127,8 @@ def _serve_by_workers(settings: Settings, listener: socket.socket) -> int:
 def _be_worker(settings: Settings, place: Place, channel: socket.socket) -> None:
     take(place, supervised=True)
     logs.configure(settings.log_level)
-    Server(_configuration(settings), settings.drain_seconds, channel).run([])
+    try:
+        Server(_configuration(settings), settings.drain_seconds, channel).run([])
+    except Exception:
+        _log.exception("worker failed")
+        sys.exit(1)

@@ -13,10 +13,10 @@ from types import TracebackType
 
 SLOTS = 512  # models times threads that one worker can mark; beyond it a run leaves no mark
 _SLOT = 256  # a flag, then `name/version` padded with zeros
-_HEAD = 64  # the flags below, and at 8 the connections that the worker has closed
+_HEAD = 64  # the flags below; at 8 connections that the worker has closed, at 16 its heartbeat
 _NO_SLOT = _HEAD + SLOTS * _SLOT  # a byte that nobody reads
 _WORKER = _NO_SLOT + 64
-_SETTLED_ONCE, _SETTLED, _DRAINING, _CLOSED = 0, 1, 2, 8
+_SETTLED_ONCE, _SETTLED, _DRAINING, _CLOSED, _BEAT = 0, 1, 2, 8, 16
 
 
 class Running:
@@ -124,6 +124,15 @@ class Place:
     def close_one(self) -> None:
         """The worker has closed a connection."""
         self._counters[_CLOSED // 8] += 1
+
+    @property
+    def beats(self) -> int:
+        """Grows as long as the worker's event loop turns."""
+        return self._counters[_BEAT // 8]
+
+    def beat(self) -> None:
+        """The event loop turns."""
+        self._counters[_BEAT // 8] += 1
 
     def running(self, name: str, version: int | str) -> Running:
         """The mark of this model version."""

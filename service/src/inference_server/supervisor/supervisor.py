@@ -28,6 +28,7 @@ from inference_server.supervisor.quarantine import FAULTS, Quarantine
 
 BACKOFF = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each replacement in a row
 STEADY = 30.0  # a worker that lived that long starts the row afresh
+LOOK = 1.0  # seconds between two looks at the heartbeats
 GRACE = 5.0  # seconds for a worker to end by itself after its own limit
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -45,6 +46,9 @@ class _Worker:
     channel: socket.socket | None = None
     sent: int = 0
     turn: int = 0
+    beats: int = 0
+    beaten: float = 0.0
+    hangs: bool = False
     born: float = 0.0
     due: float = 0.0
     deaths: int = 0
@@ -114,7 +118,7 @@ class Supervisor:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         worker.place.clear()
-        worker.channel, worker.sent, worker.due = ours, 0, 0.0
+        worker.channel, worker.sent, worker.due, worker.hangs = ours, 0, 0.0, False
         worker.born = time.monotonic()
         process = multiprocessing.get_context("fork").Process(
             target=self._be_worker,
@@ -160,10 +164,10 @@ class Supervisor:
         if self._end_of_drain is not None:
             self._status = self._status or int(code not in (0, -signal.SIGTERM))
             return
-        reason = _reason(code)
+        reason = "hang" if worker.hangs else _reason(code)
         self._counts.series(Counter, EXITS, reason).inc()
         _log.error("worker %d ended", worker.place.number, extra={"reason": reason})
-        self._blame(worker.place, code, reason)
+        self._blame(worker.place, reason, fault=worker.hangs or -code in FAULTS)
         if code >= 0 and not self._board.settled:
             self._give_up(f"a worker could not start ({reason})")
             return
@@ -174,8 +178,8 @@ class Supervisor:
             return
         worker.due = time.monotonic() + BACKOFF[max(0, worker.deaths - 1)]
 
-    def _blame(self, place: Place, code: int, reason: str) -> None:
-        convicted = self._quarantine.blame(place.suspects(), reason, -code in FAULTS)
+    def _blame(self, place: Place, reason: str, *, fault: bool) -> None:
+        convicted = self._quarantine.blame(place.suspects(), reason, fault)
         for version in convicted:
             _log.error("model quarantined: %s", version, extra={"reason": reason})
         if convicted:
@@ -241,17 +245,16 @@ class Supervisor:
             worker.due = 0.0
         self._forward(signal.SIGTERM)
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> float:
         """Seconds until something is due."""
         moments = [worker.due for worker in self._workers if worker.due]
+        moments.append(time.monotonic() + LOOK)
         if self._held is not None:
             moments.append(time.monotonic() + 0.01)
         if self._kill_at is not None:
             moments.append(self._kill_at)
         elif self._end_of_drain is not None:
             moments.append(self._end_of_drain)
-        if not moments:
-            return None
         return max(0.0, min(moments) - time.monotonic())
 
     def _keep_time(self) -> None:
@@ -261,6 +264,7 @@ class Supervisor:
         for worker in self._workers:
             if worker.due and worker.due <= now:
                 self._start(worker)
+            self._feel_pulse(worker, now)
         if self._kill_at is not None and self._kill_at <= now:
             _log.error("killing workers", extra={"reason": "they did not end in time"})
             self._forward(signal.SIGKILL)
@@ -268,6 +272,16 @@ class Supervisor:
         elif self._kill_at is None and self._end_of_drain is not None and self._end_of_drain <= now:
             self._kill_at = now + self._settings.shutdown_seconds + GRACE
             self._stop_dealing()
+
+    def _feel_pulse(self, worker: _Worker, now: float) -> None:
+        """Kill a worker whose event loop stands still, in a model that hangs, say."""
+        beats = worker.place.beats
+        if beats != worker.beats or not worker.place.settled:
+            worker.beats, worker.beaten = beats, now
+        elif worker.process is not None and now - worker.beaten > self._settings.hang_seconds:
+            _log.error("worker %d hangs", worker.place.number)
+            worker.hangs, worker.beaten = True, now
+            os.kill(worker.process.pid or 0, signal.SIGKILL)
 
     def _stop_dealing(self) -> None:
         """Hand over what has connected until now; the channels' end tells the workers to stop."""

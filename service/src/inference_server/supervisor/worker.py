@@ -67,6 +67,11 @@ class Server(uvicorn.Server):
             self._channel.setblocking(False)
             asyncio.get_running_loop().add_reader(self._channel, self._receive)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: tell whoever watches that the event loop turns."""
+        here().beat()
+        return await super().on_tick(counter)
+
     def _receive(self) -> None:
         """Take the connections that were sent; the channel's end says that none will follow."""
         assert self._channel is not None  # noqa: S101
