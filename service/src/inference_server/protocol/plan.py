@@ -12,6 +12,7 @@ from inference_server.models.model import Model
 from inference_server.models.signature import TensorSpec
 
 _REMEMBERED = 1024
+_OWN_WAY = ("BYTES", "BF16")  # what orjson does not write from an array
 JSON = (b"content-type", b"application/json")
 BINARY = (b"content-type", b"application/octet-stream")
 
@@ -31,6 +32,7 @@ class Plan:
         "output_names",
         "output_starts",
         "outputs",
+        "plain",
         "predict_start",
         "single",
         "start",
@@ -54,6 +56,7 @@ class Plan:
         self.predict_start = plain[:-1] + b',"predictions":'
         self.output_names = tuple(model.outputs)
         self.all_binary = frozenset(model.outputs)
+        self.plain = {name for name, spec in model.outputs.items() if spec.datatype not in _OWN_WAY}
         self.output_starts = {name: _start(spec) for name, spec in model.outputs.items()}
 
     def accept(self, shape: tuple[int, ...]) -> None:

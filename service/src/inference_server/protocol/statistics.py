@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,9 +15,9 @@ from inference_server.protocol.metadata import find_entry
 from inference_server.protocol.responses import json_response
 from inference_server.state import State
 
-Samples = Mapping[tuple[str, tuple[str, ...]], float]
+Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
-_FAMILIES = frozenset(
+_FAMILIES = tuple(
     family.name for family in (f.ROWS, f.INFERENCE, f.ERRORS, f.QUEUE_SECONDS, f.BATCH_SIZE)
 )
 
@@ -47,13 +48,18 @@ def _answer(state: State, entries: list[Entry]) -> Response:
 
 
 def _samples(metrics: Metrics) -> Samples:
-    """Values by name of the sample and values of its labels."""
+    """Values by the samples' names and labels."""
+    lines = metrics.render().decode().splitlines(keepends=True)
+    text = "".join(line for line in lines if line.startswith(_FAMILIES))
     return {
-        (sample.name, tuple(sample.labels.values())): sample.value
-        for metric in metrics.collect()
-        if metric.name in _FAMILIES
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for metric in text_string_to_metric_families(text)
         for sample in metric.samples
     }
+
+
+def _value(samples: Samples, name: str, **labels: str) -> float:
+    return samples.get((name, frozenset(labels.items())), 0)
 
 
 def _describe(entry: Entry, samples: Samples, alone: bool) -> dict[str, Any]:
@@ -62,14 +68,14 @@ def _describe(entry: Entry, samples: Samples, alone: bool) -> dict[str, Any]:
     `success` counts requests and the time that they waited or the model ran; `batch_stats` counts
     runs of up to `batch_size` rows, and more than half of it.
     """
-    name, version = entry.file.name, str(entry.file.version)
-
-    def value(sample: str, *labels: str) -> float:
-        return samples.get((sample, labels), 0)
-
-    runs = int(value("model_inference_duration_seconds_count", name, version))
-    ran = value("model_inference_duration_seconds_sum", name, version)
-    failures = sum(value("prediction_errors_total", name, version, k) for k in f.ERROR_KINDS)
+    name, number = entry.file.name, str(entry.file.version)
+    version = {"model_id": name, "model_version": number}
+    runs = int(_value(samples, "model_inference_duration_seconds_count", **version))
+    ran = _value(samples, "model_inference_duration_seconds_sum", **version)
+    failures = sum(
+        _value(samples, "prediction_errors_total", **version, error_type=kind)
+        for kind in f.ERROR_KINDS
+    )
     timings = {
         "fail": _duration(failures, 0),
         "compute_input": _duration(runs, 0),
@@ -77,14 +83,14 @@ def _describe(entry: Entry, samples: Samples, alone: bool) -> dict[str, Any]:
         "compute_output": _duration(runs, 0),
     }
     if alone:
-        waits = value("inference_queue_duration_seconds_count", name)
-        waited = value("inference_queue_duration_seconds_sum", name)
+        waits = _value(samples, "inference_queue_duration_seconds_count", model_id=name)
+        waited = _value(samples, "inference_queue_duration_seconds_sum", model_id=name)
         timings |= {"queue": _duration(waits, waited), "success": _duration(waits, waited + ran)}
     return {
         "name": name,
-        "version": version,
+        "version": number,
         "last_inference": _last_inference(entry) if runs else 0,
-        "inference_count": int(value("model_predictions_total", name, version)),
+        "inference_count": int(_value(samples, "model_predictions_total", **version)),
         "execution_count": runs,
         "inference_stats": timings,
         "batch_stats": list(_batches(samples, name)) if alone else [],
@@ -94,7 +100,8 @@ def _describe(entry: Entry, samples: Samples, alone: bool) -> dict[str, Any]:
 def _batches(samples: Samples, name: str) -> Iterator[dict[str, Any]]:
     below = 0.0
     for edge in f.BATCH_EDGES:
-        count = samples.get(("inference_batch_size_bucket", (name, repr(float(edge)))), 0)
+        le = str(float(edge))
+        count = _value(samples, "inference_batch_size_bucket", model_id=name, le=le)
         if count > below:
             yield {"batch_size": edge, "compute_infer": {"count": int(count - below)}}
         below = count

@@ -38,7 +38,12 @@ def write_answer(
             tail.append(data)
             parts.append(b',"parameters":{"binary_data_size":%d}}' % len(data))
         else:
-            parts += (b',"data":', _values(plan, name, tensor), b"}")
+            flat = tensor.ravel()
+            if name in plan.plain:
+                text = orjson.dumps(flat, option=_NUMPY)
+            else:
+                text = nested_text(plan.outputs[name].datatype, flat)
+            parts += (b',"data":', text, b"}")
         separator = b","
     parts.append(b"]}")
     head = b"".join(parts)
@@ -46,11 +51,6 @@ def write_answer(
         return Answer(200, plan.headers, head)
     length = (b"inference-header-content-length", b"%d" % len(head))
     return Answer(200, (BINARY, plan.version, length), head + b"".join(tail))
-
-
-def _values(plan: Plan, name: str, tensor: Tensor) -> bytes:
-    """The values as a flat JSON array."""
-    return nested_text(plan.outputs[name].datatype, tensor.ravel())
 
 
 def nested_text(datatype: str, tensor: Tensor) -> bytes:
