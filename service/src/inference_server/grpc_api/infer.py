@@ -13,7 +13,7 @@ from inference_server.inference.call import Answer, Asked, Call
 from inference_server.models.model import Model
 from inference_server.models.signature import Tensor, TensorSpec
 from inference_server.protocol.binary import read_tensor, write_tensor
-from inference_server.protocol.parameters import read_parameters
+from inference_server.protocol.parameters import read_parameters, schedule
 from inference_server.protocol.plan import Plan, plan_of
 from inference_server.protocol.tensors import check_names, check_shape, count_rows
 
@@ -36,10 +36,10 @@ class Reader:
 
     request: Any
 
-    def __call__(self, call: Call, model: Model) -> Asked:  # noqa: ARG002
+    def __call__(self, call: Call, model: Model) -> Asked:
         """Check the request against the model's signature; raises RequestError (400)."""
         request, plan = self.request, plan_of(model)
-        _check_parameters(request, "request")
+        schedule(call, _parameters(request, "request"))
         check_names([each.name for each in request.inputs], plan.inputs)
         raw = request.raw_input_contents
         if raw and len(raw) != len(request.inputs):
@@ -83,16 +83,16 @@ class InferRequest:
         return Answer(200, ((header, version),), response.SerializeToString())
 
 
-def _check_parameters(item: Any, where: str) -> None:
+def _parameters(item: Any, where: str) -> dict[str, Any]:
     given = {}
     for name, value in item.parameters.items():
         chosen = value.WhichOneof("parameter_choice")
         given[name] = getattr(value, chosen) if chosen else None
-    read_parameters({"parameters": given}, where)
+    return read_parameters({"parameters": given}, where)
 
 
 def _tensor(spec: TensorSpec, given: Any, raw: bytes | None, sizes: dict[str, int]) -> Tensor:
-    _check_parameters(given, spec.name)
+    _parameters(given, spec.name)
     if given.datatype != spec.datatype:
         raise RequestError(
             400,
@@ -114,7 +114,7 @@ def _wanted(outputs: Any, plan: Plan) -> Sequence[str]:
     for each in outputs:
         if each.name not in plan.outputs:
             raise RequestError(400, f"unknown output {each.name[:128]!r}")
-        _check_parameters(each, each.name)
+        _parameters(each, each.name)
     if len(set(names)) != len(names):
         raise RequestError(400, "an output is asked for twice")
     return names or plan.output_names

@@ -90,7 +90,12 @@ class GrpcServer:
             self._pipeline.answer(call)
         else:
             self._pipeline.refuse(call, wrong)
-        status, given, content = await answer
+        try:
+            status, given, content = await answer
+        except asyncio.CancelledError:
+            if call.cancel is not None:
+                call.cancel()  # nobody waits for what is queued
+            raise
         given = [*given, (b"x-request-id", call.request_id)]
         return await _deliver(context, Answer(status, given, content))
 
