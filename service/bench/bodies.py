@@ -71,7 +71,8 @@ def read_list(answer: bytes) -> Tensor:
 
 
 def _plain(tensor: Tensor) -> list[list[float]]:
-    return np.round(tensor.astype(float), 6).tolist()
+    rows: list[list[float]] = np.round(tensor.astype(float), 6).tolist()
+    return rows
 
 
 def _json(content: object) -> bytes:

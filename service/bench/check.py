@@ -22,7 +22,8 @@ _TOLERANCE = 1e-4
 def expected(model: object, tensor: np.ndarray) -> np.ndarray:
     """Return what ONNX Runtime itself says."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: tensor})[0]
+    found: np.ndarray = session.run(None, {session.get_inputs()[0].name: tensor})[0]
+    return found
 
 
 def right(

@@ -71,7 +71,7 @@ class Limit:
     @property
     def holds(self) -> bool | None:
         """Whether it holds; None where nothing was measured."""
-        if math.isnan(self.measured):
+        if math.isnan(self.measured) or math.isnan(self.limit):
             return None
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 

@@ -117,7 +117,14 @@ def serve(setup: Setup, model: Path = MLP) -> Iterator[Running]:
     if setup.config:
         (copy.parent / "config.yaml").write_text(setup.config)
     options = [f"--{name.replace('_', '-')}={value}" for name, value in setup.settings.items()]
-    command = [COMMAND, "--model-repository", folder / "models", "--port", str(port), *options]
+    command: list[str | Path] = [
+        COMMAND,
+        "--model-repository",
+        folder / "models",
+        "--port",
+        str(port),
+        *options,
+    ]
     with running(command, port, "/v2/health/ready", folder, setup.environment) as server:
         yield server
 

@@ -115,7 +115,7 @@ def _plot_peers(found: peers.Found) -> None:
 
 def image_part(found: images.Found) -> str:
     """Images a second beside ONNX Runtime alone, and what JSON costs."""
-    content = [("ONNX Runtime alone", way, "", f"{spread(rates):.1f}") for way, rates in
+    content: list[Row] = [("ONNX Runtime alone", way, "", f"{spread(rates):.1f}") for way, rates in
                found.raw.items()]  # fmt: skip
     content += [("v2 binary", way, at, f"{spread(rates):.1f}") for (way, at), rates in
                 found.binary.items()]  # fmt: skip

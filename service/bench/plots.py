@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib as mpl
@@ -67,7 +68,7 @@ def lines(
         _write(figure, path)
 
 
-def _style(salt: str) -> mpl.RcParams:
+def _style(salt: str) -> AbstractContextManager[None]:
     return mpl.rc_context({"svg.hashsalt": salt, "font.size": 9})
 
 

@@ -118,7 +118,7 @@ def judge_open_loop(found: open_loop.Found, verdicts: Verdicts) -> None:
         share = spread(at["99"] / at["50"] for at in measured).middle
         if spread(found.answered[name, arrival]).middle < KEPT_UP:
             share = math.nan  # a queue that only grows has a fine P99 over P50
-        limit = 5 if arrival == "random" else None
+        limit = 5.0 if arrival == "random" else None
         verdicts.add(f"{name}, 80 % of capacity, {arrival} arrivals: P99 over P50", share, limit,
                      at_least=False, tolerance=0.6)  # fmt: skip
 
@@ -137,8 +137,8 @@ def judge_overload(slow: overload.Found, fast: overload.Found, verdicts: Verdict
                  at_least=False, unit=" %", tolerance=None)  # fmt: skip
     refusal = spread(fast.refusal).middle
     share = ratios(fast.goodput, fast.capacity).middle
-    limit = 0.9 * least_goodput(1.5, refusal) if refusal == refusal else float("nan")
-    verdicts.add("MLP at 150 %: goodput of capacity", share, limit, tolerance=0.3)
+    least = math.nan if math.isnan(refusal) else 0.9 * least_goodput(1.5, refusal)
+    verdicts.add("MLP at 150 %: goodput of capacity", share, least, tolerance=0.3)
     lost = slow.lost + fast.lost + slow.unexpected + fast.unexpected
     verdicts.add("overload: requests lost, wrong or with another status", lost, 0,
                  at_least=False, tolerance=None)  # fmt: skip

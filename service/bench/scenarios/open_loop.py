@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from service.bench import models, ours
 from service.bench.check import exact, expected
 from service.bench.effort import Effort
@@ -32,7 +34,7 @@ class Subject:
             return ours.mlp_json(self.setup, models.rows(1))
         return ours.binary(self.setup, "resnet", models.IMAGE, models.images(1))
 
-    def wanted(self) -> object:
+    def wanted(self) -> np.ndarray:
         """Return the right answer."""
         return expected(self.model, models.rows(1) if self.model == MLP else models.images(1))
 
