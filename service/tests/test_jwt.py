@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inference_server.errors import RequestError
 from inference_server.security import token_keys, tokens
-from inference_server.security.guard import Client, Guard
+from inference_server.security.client import Client, TokenError
+from inference_server.security.guard import Guard
 from inference_server.security.token_keys import JwksUrl, fetch, parse_jwks
-from inference_server.security.tokens import TokenError, Tokens
+from inference_server.security.tokens import Tokens
 from inference_server.security.watched import KeyFileError
 from inference_server.settings import InvalidSettingsError, Settings
 from jwt.algorithms import get_default_algorithms

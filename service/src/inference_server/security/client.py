@@ -6,6 +6,10 @@ SCOPES = frozenset({"infer", "metadata", "metrics", "admin"})
 DEFAULT_SCOPES = frozenset({"infer", "metadata"})
 
 
+class TokenError(Exception):
+    """A token that opens nothing; the message may be told to whoever sent it."""
+
+
 class Rate(NamedTuple):
     """A token bucket: `per_minute` tokens flow in, at most `burst` stand in it."""
 

@@ -5,16 +5,18 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from inference_server.errors import RequestError
-from inference_server.security.client import UNLIMITED, Client, Rate
+from inference_server.security.client import UNLIMITED, Client, Rate, TokenError
 from inference_server.security.keys import read_keys
 from inference_server.security.rate_limit import LocalLimiter
-from inference_server.security.shared_limit import SharedLimiter
-from inference_server.security.tokens import TokenError, Tokens
 from inference_server.security.watched import Watched
 from inference_server.settings import Settings
+
+if TYPE_CHECKING:
+    from inference_server.security.shared_limit import SharedLimiter
+    from inference_server.security.tokens import Tokens
 
 __all__ = ["SCOPE_OF", "Client", "Guard", "model_of"]
 
@@ -56,17 +58,13 @@ class Guard:
         """Raises KeyFileError."""
         path = settings.api_key_hashes_file
         self._keys = None if path is None else Watched(path, read_keys, "API keys")
-        tokens = settings.jwt_jwks is not None or settings.jwt_secret_file is not None
-        self._tokens = Tokens(settings) if tokens else None
-        self._closed = path is not None or tokens
+        self._tokens = _make_tokens(settings)
+        self._closed = path is not None or self._tokens is not None
         self._open = frozenset() if settings.metrics_auth else frozenset({"metrics"})
-        self._missing = "no valid API key" if not tokens else "no valid API key or token"
-        self._local = LocalLimiter(settings.workers)
-        self._shared: SharedLimiter | None = None
-        if settings.rate_limit_redis_url is not None:
-            url = settings.rate_limit_redis_url.get_secret_value()
-            self._shared = SharedLimiter(url, settings.rate_limit_redis_away, self._local)
-        self._limiter = self._shared or self._local
+        self._missing = "no valid API key" if self._tokens is None else "no valid API key or token"
+        local = LocalLimiter(settings.workers)
+        self._shared = _make_shared(settings, local)
+        self._limiter = self._shared or local
         self._rate = UNLIMITED
         if settings.rate_limit is not None:
             burst = settings.rate_limit_burst or settings.rate_limit
@@ -179,6 +177,26 @@ class Guard:
         self._wakes.clear()
         if self._shared is not None:
             await self._shared.stop()
+
+
+# The libraries of tokens and of Redis take 40 MB of each worker: only where they are used.
+
+
+def _make_tokens(settings: Settings) -> "Tokens | None":
+    if settings.jwt_jwks is None and settings.jwt_secret_file is None:
+        return None
+    from inference_server.security.tokens import Tokens
+
+    return Tokens(settings)
+
+
+def _make_shared(settings: Settings, local: LocalLimiter) -> "SharedLimiter | None":
+    if settings.rate_limit_redis_url is None:
+        return None
+    from inference_server.security.shared_limit import SharedLimiter
+
+    url = settings.rate_limit_redis_url.get_secret_value()
+    return SharedLimiter(url, settings.rate_limit_redis_away, local)
 
 
 async def _watch(source: Refreshed, wake: asyncio.Event) -> None:

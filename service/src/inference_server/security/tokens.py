@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jwt
 
-from inference_server.security.client import SCOPES, Client
+from inference_server.security.client import SCOPES, Client, TokenError
 from inference_server.security.token_keys import (
     JwksUrl,
     Keys,
@@ -28,10 +28,6 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.InvalidAudienceError, "the token is for another audience"),
     (jwt.InvalidIssuerError, "the token is of another issuer"),
 )
-
-
-class TokenError(Exception):
-    """A token that opens nothing; the message may be told to whoever sent it."""
 
 
 class _Verified(NamedTuple):
