@@ -37,6 +37,8 @@ KINDS = {
     "fp64": TensorProto.DOUBLE,
     "bytes": STRING,
 }
+DEPTH = 'inference_queue_depth{model_id="slow"}'
+ACTIVE = "http_requests_active"
 ROW = {"name": "features", "datatype": "FP32", "shape": [1, 3]}
 LISTS = {"fp32_contents": [3, 1, 1]}
 
@@ -359,6 +361,25 @@ def test_the_client_s_deadline_is_the_request_s(busy: Spoken) -> None:
     wait_until(lambda: busy.server.get("/v2/health/live").status_code == 200)
 
 
+def test_a_timeout_parameter_is_a_deadline_too(busy: Spoken) -> None:
+    patience = {"parameters": {"timeout": {"int64_param": 1000}}}  # microseconds
+    with pytest.raises(grpc.RpcError, match="deadline has passed") as caught:
+        busy.call("ModelInfer", heavy() | patience)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_client_that_leaves_frees_its_place(busy: Spoken) -> None:
+    infer = busy.channel.unary_unary(SERVICE + "ModelInfer").future
+    request = schema.message("inference.ModelInferRequest")(**heavy(512)).SerializeToString()
+    running = infer(request, timeout=60)
+    wait_until(lambda: busy.server.metric(DEPTH) == 0 and running.running())
+    leaving = infer(request, timeout=60)
+    wait_until(lambda: busy.server.metric(DEPTH) == 1)
+    leaving.cancel()
+    wait_until(lambda: busy.server.metric(DEPTH) == 0)
+    assert not running.done()
+
+
 def test_a_full_queue_says_when_to_come_again(busy: Spoken) -> None:
     with ThreadPoolExecutor(8) as clients:
         calls = [clients.submit(busy.call, "ModelInfer", heavy()) for _ in range(8)]
@@ -379,7 +400,7 @@ def test_a_stop_drains(busy: Spoken) -> None:
     running = busy.channel.unary_unary(SERVICE + "ModelInfer").future(
         schema.message("inference.ModelInferRequest")(**heavy()).SerializeToString(), timeout=30
     )
-    wait_until(lambda: (busy.server.metric('inference_queue_depth{model_id="slow"}') or 0) >= 0)
+    wait_until(lambda: busy.server.metric(ACTIVE) == 2)  # and the one that asks for this
     busy.server.process.send_signal(signal.SIGTERM)
     wait_until(lambda: not busy.call("ServerReady").ready)
     assert busy.channel.unary_unary("/grpc.health.v1.Health/Check")(b"") == b"\x08\x02"
