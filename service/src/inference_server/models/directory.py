@@ -173,7 +173,7 @@ class Directory:
             if entry is None:
                 self._add(file, starting)
             elif (file.stamp, file.problem) != (entry.file.stamp, entry.file.problem):
-                entry.file = file
+                entry.file, entry.memory = file, 0
         self._note_what_is_missing()
         self.index()
 

@@ -74,7 +74,8 @@ class Entry:
     """One version. `on_demand`: a request may load it. `required`: no traffic before it is ready.
     `eager`: it is loaded as soon as it is found.
 
-    `memory` is what it took when last loaded, in bytes; `retry_at` is a monotonic time.
+    `memory` is the most that a load of this file took, in bytes: a later one may find room that
+    an earlier one left. `retry_at` is a monotonic time.
     """
 
     file: ModelFile

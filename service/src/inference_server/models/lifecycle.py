@@ -79,7 +79,7 @@ class Lifecycle:
         file = entry.file
         built = await self._loader.build(file, self._members(entry))
         if file.config.ensemble is None:
-            entry.memory = max(built.grown, size_on_disk(entry))
+            entry.memory = max(built.grown, entry.memory)
             await self._make_room(entry, evict)
         return built
 

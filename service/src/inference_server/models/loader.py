@@ -88,19 +88,19 @@ def in_thread(work: Callable[[], Result]) -> asyncio.Future[Result]:
     future: asyncio.Future[Result] = loop.create_future()
 
     def run() -> None:
+        outcome: list[tuple[Callable[[Any], None], Any]] = []  # this frame may outlive its use
         try:
-            result = work()
+            outcome.append((future.set_result, work()))
         except Exception as error:
-            told: tuple[Callable[[Any], None], Any] = (future.set_exception, error)
-        else:
-            told = (future.set_result, result)
+            outcome.append((future.set_exception, error))
         with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(_tell, future, *told)
+            loop.call_soon_threadsafe(_tell, future, outcome)
 
     threading.Thread(target=run, name="model-loader", daemon=True).start()
     return future
 
 
-def _tell(future: asyncio.Future[Any], tell: Callable[[Any], None], outcome: Any) -> None:
+def _tell(future: asyncio.Future[Any], outcome: list[tuple[Callable[[Any], None], Any]]) -> None:
+    tell, value = outcome.pop()
     if not future.done():
-        tell(outcome)
+        tell(value)

@@ -38,6 +38,7 @@ def open_session(
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise ModelLoadError("file", f"no usable ONNX model: {brief(error)}") from error
     session.disable_fallback()
+    session._model_bytes = None  # kept for the fallback only: the weights once more
     return session
 
 
