@@ -1,5 +1,6 @@
 """Clients that ask without a pause while the server is told to stop: none is left unanswered."""
 
+import gzip
 import http.client
 import signal
 import threading
@@ -92,6 +93,23 @@ def test_a_kept_connection_is_answered_and_closed_while_the_server_drains(
     assert answer.status == 200
     assert answer.getheader("connection") == "close"
     server.process.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_prediction_log_is_written_out_before_the_end(
+    repository: Path, tmp_path: Path, start: Start, workers: int
+) -> None:
+    server = start(
+        repository,
+        f"--workers={workers}",
+        f"--prediction-log-dir={tmp_path}",
+        "--prediction-log-sample-rate=1",
+    )
+    for _ in range(50):
+        assert server.post("/predict", {"instances": [[1, 1, 1]]}).status_code == 200
+    assert server.stop() == 0
+    files = tmp_path.glob("predictions-*.jsonl.gz")
+    assert sum(len(gzip.decompress(file.read_bytes()).splitlines()) for file in files) == 50
 
 
 def test_the_end_is_bounded_by_shutdown_seconds(repository: Path, start: Start) -> None:
