@@ -95,6 +95,14 @@ def test_every_datatype_comes_back_bit_for_bit(echoes: Server, datatype: str) ->
     assert answer["outputs"][0]["datatype"] == datatype
 
 
+@pytest.mark.parametrize("datatype", KINDS)
+def test_every_datatype_is_the_same_in_json(echoes: Server, datatype: str) -> None:
+    values = [True, False] if datatype == "BOOL" else [0, 1, 100]
+    given = {"name": "x", "shape": [len(values)], "datatype": datatype, "data": values}
+    answer = echoes.post(f"/v2/models/{datatype.lower()}/infer", {"inputs": [given]})
+    assert answer.json()["outputs"][0] == given | {"name": "y"}
+
+
 def test_nan_and_infinities_are_values_where_the_data_are_binary(echoes: Server) -> None:
     data = np.array([np.nan, np.inf, -np.inf], "<f4").tobytes()
     content = {"inputs": [tensor("FP32", 3, 12)]}

@@ -1,5 +1,7 @@
 """The OpenAPI document is valid, whole, and true."""
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from fastapi.openapi.models import OpenAPI
 from inference_server.app import ROUTES
 from jsonschema import Draft202012Validator
 
-from .conftest import Server
+from .conftest import Server, Start
 
 ROW = [3, 1, 1]
 TENSOR = {"name": "features", "shape": [1, 3], "datatype": "FP32", "data": ROW}
@@ -69,6 +71,21 @@ def test_every_body_has_an_example_that_fits_its_schema(document: dict[str, Any]
 
 def test_without_keys_the_document_asks_for_none(document: dict[str, Any]) -> None:
     assert not any("security" in operation for _, _, operation in operations(document))
+
+
+def test_with_keys_the_document_says_where_one_is_needed(
+    repository: Path, tmp_path: Path, start: Start
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("someone:" + hashlib.sha256(b"secret").hexdigest() + "\n")
+    secured = start(repository, f"--api-key-hashes-file={keys}")
+    assert secured.get("/openapi.json").status_code == 401
+    document = secured.get("/openapi.json", headers={"X-API-Key": "secret"}).json()
+    assert set(document["components"]["securitySchemes"]) == {"key", "bearer"}
+    for method, path, operation in operations(document):
+        url = path.replace("{model}", "flowers").replace("{version}", "2")
+        refused = secured.client.request(method, url).status_code == 401
+        assert refused == ("security" in operation), path
 
 
 ASKED: list[tuple[str, str, Any]] = [

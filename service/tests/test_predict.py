@@ -29,6 +29,12 @@ def test_rows_may_name_their_values_in_any_order(server: Server) -> None:
     assert named == plain
 
 
+def test_one_row_may_stand_by_itself(server: Server) -> None:
+    for row in (ROW, NAMED):
+        answer = server.post("/predict", {"instance": row}).json()
+        assert answer == server.post("/predict", {"instances": [row]}).json()
+
+
 def test_columns_may_be_given_by_name(server: Server) -> None:
     columns = {"length": [3, -3], "width": [1, -1], "height": [1, -1]}
     answer = server.post("/predict", {"columns": columns})

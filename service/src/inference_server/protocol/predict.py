@@ -39,7 +39,9 @@ class PredictRequest:
         predictions = outputs[main]
         parts = [plan.predict_start, nested_text(plan.outputs[main].datatype, predictions)]
         if contract.class_output and contract.class_names:
-            names = [_class_name(contract.class_names, label) for label in predictions.tolist()]
+            names = [
+                _class_name(contract.class_names, label) for label in predictions.ravel().tolist()
+            ]
             parts += (b',"classes":', orjson.dumps(names))
         if score := contract.score_output:
             text = nested_text(plan.outputs[score].datatype, outputs[score])

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from inference_server.protocol.schemas import SCHEMAS, ref
+from inference_server.settings import Settings
 from inference_server.state import State
 from inference_server.transport.observer import endpoint_of
 
@@ -14,7 +15,7 @@ _JSON = "application/json"
 _BINARY = "application/octet-stream"
 _TENSOR = {"name": "features", "shape": [1, 3], "datatype": "FP32", "data": [0.1, 0.2, 0.3]}
 _ROWS = [[0.1, 0.2, 0.3]]
-_OPEN = frozenset({"health"})
+Secured = frozenset[str]
 _SECURITY = {
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, or a signed token"},
@@ -123,8 +124,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     """The document, of the routes that there are; they ask for a key where keys are configured."""
     if app.openapi_schema is None:
         state: State = app.state.server
-        settings = state.settings
-        secured = any((settings.api_key_hashes_file, settings.jwt_jwks, settings.jwt_secret_file))
+        secured = _secured(state.settings)
         paths: dict[str, dict[str, Any]] = {}
         for route in app.routes:
             if isinstance(route, Route):
@@ -142,7 +142,15 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _add(paths: dict[str, dict[str, Any]], route: Route, secured: bool) -> None:
+def _secured(settings: Settings) -> Secured:
+    """The kinds of endpoints that need a key."""
+    if not any((settings.api_key_hashes_file, settings.jwt_jwks, settings.jwt_secret_file)):
+        return frozenset()
+    kinds = {"infer", "predict", "metadata", "admin", "other"}
+    return frozenset(kinds | {"metrics"} if settings.metrics_auth else kinds)
+
+
+def _add(paths: dict[str, dict[str, Any]], route: Route, secured: Secured) -> None:
     for method in ("get", "post"):
         operation = OPERATIONS.get((method, route.path))
         if operation is not None and method.upper() in (route.methods or ()):
@@ -150,13 +158,13 @@ def _add(paths: dict[str, dict[str, Any]], route: Route, secured: bool) -> None:
             paths.setdefault(route.path, {})[method] = described
 
 
-def _describe(method: str, path: str, operation: Operation, secured: bool) -> dict[str, Any]:
+def _describe(method: str, path: str, operation: Operation, secured: Secured) -> dict[str, Any]:
     label = endpoint_of(path)
     content: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": "_".join([method, *re.findall(r"\w+", path)]),
         "tags": [label],
-        "responses": _responses(path, operation, secured and label not in _OPEN),
+        "responses": _responses(path, operation, label in secured),
     }
     parameters = [_path_parameter(name) for name in re.findall(r"{(\w+)}", path)]
     if path == "/predict":
@@ -170,7 +178,7 @@ def _describe(method: str, path: str, operation: Operation, secured: bool) -> di
         content["parameters"] = parameters
     if operation.body is not None:
         content["requestBody"] = _request_body(operation)
-    if secured and label not in _OPEN:
+    if label in secured:
         content["security"] = [{name: []} for name in _SECURITY]
     return content
 
