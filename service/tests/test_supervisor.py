@@ -37,6 +37,12 @@ class Finder(PathFinder):
                     signal.raise_signal(int(os.environ["DEADLY_SIGNAL"]))
                 return run(self, feeds, *more)
             module.Model.run = deadly
+            init = module.Model.__init__
+            def deadly_init(self, file, *more):
+                if os.environ.get("DEADLY_LOAD") == f"{file.name}/{file.version}":
+                    signal.raise_signal(signal.SIGABRT)
+                init(self, file, *more)
+            module.Model.__init__ = deadly_init
         spec.loader.exec_module = exec_module
         return spec
 
@@ -130,6 +136,23 @@ def test_a_model_that_faults_is_quarantined_at_once(
         with httpx.Client(base_url=server.client.base_url, timeout=PATIENCE) as client:
             older = client.post("/predict?model=flowers&version=2", json=ROW)
             assert older.status_code == 200, older.text
+
+
+def test_a_model_that_faults_while_it_is_loaded_does_not_keep_the_others_from_serving(
+    repository: Path, start: Start, deadly: dict[str, str], tmp_path: Path
+) -> None:
+    environment = deadly | {"DEADLY_LOAD": "flowers/10"}
+    folder = tmp_path / "state"
+    server = start(
+        repository,
+        "--workers=2",
+        f"--state-folder={folder}",
+        environment=environment,
+        until="/v2/models/flowers/versions/2/ready",
+    )
+    assert (folder / "quarantine").read_text() == "flowers/10 SIGABRT\n"
+    assert server.post("/predict?model=flowers&version=2", ROW).status_code == 200
+    wait_until(lambda: all("SIGABRT" in models["10"] for models in models_of_each_worker(server)))
 
 
 def test_a_worker_that_hangs_in_a_model_is_replaced_without_it(
