@@ -12,7 +12,7 @@ import pytest
 from gitops_policy import Config, ManifestError, lint
 from gitops_policy.reading.build import build_sources
 from gitops_policy.reading.manifests import read_text
-from inference_server.observability.metrics import REQUEST_EDGES
+from inference_server.observability.families import REQUEST_EDGES
 
 ZIZMOR = Path(sys.executable).with_name("zizmor")
 SCHEMAS = Path(__file__).parents[2] / ".tools" / "schemas"

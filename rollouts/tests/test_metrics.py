@@ -9,7 +9,7 @@ from typing import Any
 
 import promql_parser
 import pytest
-from inference_server.metrics import Metrics
+from inference_server.observability.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from rollouts.cases import TARGET, analysis, prometheus_templates, read_document
