@@ -155,6 +155,14 @@ def test_of_a_large_tensor_whole_first_rows_are_kept() -> None:
     }
 
 
+def test_long_texts_are_cut() -> None:
+    texts = np.array(["x" * 10**6, "short"], dtype=object)
+    kept = record(inputs={"x": texts})
+    assert len(kept.inputs["x"].values[0]) == 2**15
+    content = json.loads(kept.line())
+    assert [len(text) for text in content["inputs"]["x"]["data"]] == [2**15, 5]
+
+
 def test_a_record_keeps_its_values_when_the_buffer_is_used_again() -> None:
     buffer = np.array([[1.0, 2.0]])
     kept = record(inputs={"x": buffer})
@@ -215,6 +223,7 @@ while True:
     for _ in range(20):
         reached = int(writer.stdout.readline())
     other = files(tmp_path)
+    other.idle()
     assert len(list(tmp_path.glob("*.jsonl"))) == 1, "a living writer's file is its own"
     writer.send_signal(signal.SIGKILL)
     writer.wait()
@@ -223,7 +232,7 @@ while True:
     assert found == list(range(len(found)))
     assert len(found) >= reached
     other.close()
-    files(tmp_path)
+    files(tmp_path).idle()
     assert [path.suffix for path in tmp_path.iterdir()] == [".gz"]
     assert numbers(tmp_path) == found
 

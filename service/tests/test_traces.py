@@ -271,6 +271,18 @@ def test_what_finds_no_room_is_counted_and_no_request_waits(
     assert metrics.spans_dropped.values[0] >= 5 * (40 - 20)
 
 
+@pytest.mark.parametrize("wrong", ["many", "-1", "0", "1.5"])
+def test_a_wrong_number_in_the_environment_is_not_taken(
+    make: Make, collector: Collector, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", wrong)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", wrong)
+    tracer = make()
+    answer(tracer, Call())
+    tracer.close()
+    assert len(collector.spans) == 5
+
+
 def test_spans_are_sent_without_waiting_for_the_end(
     make: Make, collector: Collector, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,8 +31,8 @@ class PredictionFiles:
         self._file: int | None = None
         self._size = 0
         self._opened = 0.0
+        self._looked_back = False
         folder.mkdir(parents=True, exist_ok=True)
-        self._compress_orphans()
 
     def write(self, records: Sequence[Record], closing: threading.Event) -> int:  # noqa: ARG002
         """Append records; all or none. Raises OSError."""
@@ -53,7 +53,10 @@ class PredictionFiles:
         return len(records)
 
     def idle(self) -> None:
-        """Rotate a file that is old."""
+        """Rotate a file that is old; at first, see to what killed processes left."""
+        if not self._looked_back:
+            self._looked_back = True
+            self._compress_orphans()
         if self._file is not None and monotonic() - self._opened >= self._file_seconds:
             self._rotate()
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("prediction-record.schema.json")
 
+_TEXT = 2**16
 _KINDS = {"f": "FP", "i": "INT", "u": "UINT", "b": "BOOL"}
 
 
@@ -121,8 +122,17 @@ def _part(tensor: Tensor, most: int) -> Part:
     shape = tensor.shape
     row = int(np.prod(shape[1:])) if tensor.ndim else 1
     rows = most // row if row else 0
-    kept = tensor[:rows] if tensor.ndim else tensor
-    return Part(_datatype(tensor), shape, kept.ravel().copy())
+    kept = (tensor[:rows] if tensor.ndim else tensor).ravel()
+    datatype = _datatype(tensor)
+    return Part(datatype, shape, _cut(kept) if datatype == "BYTES" else kept.copy())
+
+
+def _cut(texts: Tensor) -> Tensor:
+    """The texts of a tensor, each cut so that all together stay small."""
+    most = _TEXT // max(1, texts.size)
+    cut = np.empty(texts.size, dtype=object)
+    cut[:] = [text[:most] for text in texts.tolist()]
+    return cut
 
 
 def _datatype(tensor: Tensor) -> str:

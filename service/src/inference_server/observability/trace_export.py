@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _BATCH = 512
 _SAMPLED = 1
+_PROTOCOL = "http/protobuf"
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +71,10 @@ class Exporter:
         resource = Resource.create()
         if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: "inference-server"}))
-        room = int(given("OTEL_BSP_MAX_QUEUE_SIZE", "2048"))
-        delay = int(given("OTEL_BSP_SCHEDULE_DELAY", "5000")) / 1000
+        if given("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOL) != _PROTOCOL:
+            _log.warning("traces go out by %s only", _PROTOCOL)
+        room = _number("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
+        delay = _number("OTEL_BSP_SCHEDULE_DELAY", 5000) / 1000
         return cls(OTLPSpanExporter(), resource, dropped, exported, room=room, delay=delay)
 
     def put(self, span: Span) -> None:
@@ -110,6 +113,15 @@ class Exporter:
             self._dropped.inc(len(spans))
         elif self._exported is not None:
             self._exported.inc(len(spans))
+
+
+def _number(name: str, otherwise: int) -> int:
+    """A positive number from the environment; anything else is warned of and not taken."""
+    text = os.environ.get(name, "").strip() or str(otherwise)
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    _log.warning("%s is no positive number: taking %d", name, otherwise)
+    return otherwise
 
 
 def _spans(span: Span, resource: Resource) -> list[ReadableSpan]:
