@@ -248,7 +248,7 @@ def test_all_processes_together_stay_within_the_documented_bound(redis: RealRedi
     share = rate.burst / 10
     assert sum(admitted) <= rate.burst + flown_in + processes * 2 * share + 1
     assert sum(admitted) >= (rate.burst + flown_in) * 0.8
-    assert min(admitted) >= sum(admitted) / processes / 3  # no process starves
+    assert min(admitted) >= sum(admitted) / processes / 5  # no process starves
 
 
 @needs_redis
@@ -431,6 +431,6 @@ def test_servers_share_a_client_s_rate_through_redis(
         start(repository, *options, f"--api-key-hashes-file={tmp_path / 'keys'}") for _ in range(2)
     ]
     headers = {"X-API-Key": KEY.decode()}
-    first, second = (admitted(server, 40, headers=headers) for server in servers)
+    first, second = (admitted(server, 80, headers=headers) for server in servers)
     assert 20 <= first + second <= 20 + 2 * 2 * 2
     assert first >= 18

@@ -30,7 +30,7 @@ SCOPE_OF: Mapping[str, str | None] = {
     "metrics": "metrics",
     "admin": "admin",
 }
-_MODEL = re.compile(r"/(?:v1|v2|v2/repository)/models/([^/:]+)")
+_MODEL = re.compile(r"/(?:v1|v2|v2/repository)/models/([^/]+?)(?::predict)?(?:/.*)?", re.DOTALL)
 _POLL_SECONDS = 1.0
 _ANYBODY = ""  # whose bucket all share where there are no credentials
 _REALM = 'Bearer realm="inference-server"'
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 def model_of(path: str) -> str | None:
     """The model that a path names, for the right to use it; None where it names none."""
-    match = _MODEL.match(path)
+    match = _MODEL.fullmatch(path)
     return None if match is None else match[1]
 
 
