@@ -2,6 +2,7 @@
 
 import gzip
 import http.client
+import os
 import signal
 import threading
 import time
@@ -77,6 +78,18 @@ def test_no_request_is_lost_while_the_server_stops(
     assert load.lost == []
     assert set(load.answers) == {200}
     assert len(load.answers) > before + 100
+
+
+def test_a_server_that_is_still_loading_can_be_stopped(
+    repository: Path, tmp_path: Path, start: Start
+) -> None:
+    patch = "import time, onnxruntime as o; o.InferenceSession = lambda *a, **k: time.sleep(3600)"
+    (tmp_path / "sitecustomize.py").write_text(patch)
+    environment = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    server = start(repository, environment=environment, until="/health/live")
+    assert server.status("/v2/health/ready") == 503
+    assert server.post("/predict", BODY).status_code == 503
+    assert server.stop() == 0
 
 
 def test_a_kept_connection_is_answered_and_closed_while_the_server_drains(

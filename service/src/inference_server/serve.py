@@ -47,6 +47,8 @@ def serve(settings: Settings) -> int:
         "ORT_DISABLE_TELEMETRY", "1"
     )  # ONNX Runtime's builds report to their maker
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))  # until there is something to drain
     Guard(settings)  # what is wrong with its keys is said here, once, not by each worker
     logs.configure(settings.log_level)
     listener = _listen(settings.host, settings.port)
