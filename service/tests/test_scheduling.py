@@ -15,6 +15,7 @@ import pytest
 import uvloop
 from inference_server.errors import RequestError
 from inference_server.models.failures import InferenceError
+from inference_server.models.signature import TensorSpec
 from inference_server.scheduling.lane import Lane
 from inference_server.scheduling.plan import LanePlan
 
@@ -137,14 +138,19 @@ def test_after_the_delay_a_batch_runs_as_it_is(runner: dict[str, Any]) -> None:
     asyncio.run(scenario())
 
 
-def test_requests_of_other_shapes_form_batches_of_their_own(tmp_path: Path) -> None:
+def test_requests_of_other_shapes_form_batches_of_their_own() -> None:
     async def scenario() -> None:
-        model = Session(sums(tmp_path / "m.onnx"))
+        model = Gate()
+        model.inputs = {"x": TensorSpec("x", "FP32", np.float32, ("N", "M"))}
         asked = open_lane(model)
-        widths = [2, 3, 2, 3, 2]
-        x = [np.full((1, width), number, np.float32) for number, width in enumerate(widths)]
-        outcomes = await asyncio.gather(*(asked.submit({"x": each}) for each in x))
-        assert [value(each) for each in outcomes] == [[0], [3], [4], [9], [8]]
+        x = [np.full((1, width), n, np.float32) for n, width in enumerate((1, 2, 3, 2, 3, 2))]
+        futures = [asked.submit({"x": x[0]})]
+        await model.begun()
+        futures += [asked.submit({"x": each}) for each in x[1:]]
+        model.open.set()
+        outcomes = await asyncio.gather(*futures)
+        assert [value(each) for each in outcomes] == [(each + 1).ravel().tolist() for each in x]
+        assert model.runs == [[0], [1, 1, 3, 3, 5, 5], [2, 2, 2, 4, 4, 4]]
         await asked.lane.close()
 
     asyncio.run(scenario())
