@@ -6,6 +6,7 @@ Exit status: 0 no ratio got worse; 1 one did, beyond its tolerance; 2 a program 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from importlib.metadata import version
 from service.bench import baseline, models, page
 from service.bench.effort import FULL, QUICK, Effort, Machine, say
 from service.bench.figures import Limit
-from service.bench.places import BASELINE, BUILD, MLP, PAGE, RESNET, BenchError
+from service.bench.places import BASELINE, BUILD, MLP, PAGE, PLOTS, RESNET, BenchError
 from service.bench.scenarios import features, images, open_loop, overload, peers, rows, soak
 from service.bench.verdicts import (
     Verdicts,
@@ -90,6 +91,7 @@ def main() -> int:
     chosen = SOAK if options.soak else {n: p for n, p in PARTS.items() if n in options.parts}
     machine, verdicts = Machine(), Verdicts()
     texts: list[str] = []
+    shutil.rmtree(PLOTS, ignore_errors=True)
     models.mlp(MLP)
     models.resnet(RESNET)
     failed = [
@@ -138,6 +140,8 @@ def _publish(
     mark = page.SOAK_MARK if soaked else page.MARK
     head = [] if soaked else [page.introduction(_versions(), machine.said(), quick=not whole)]
     page.put(path, mark, "\n\n".join([*head, *texts, page.limits(verdicts.limits)]))
+    if whole:
+        shutil.copytree(PLOTS, PAGE.with_suffix(""), dirs_exist_ok=True)
     print(path.read_text().partition(mark)[2])
     say(f"written to {path}")
 
