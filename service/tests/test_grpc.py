@@ -408,6 +408,16 @@ def test_a_stop_drains(busy: Spoken) -> None:
     assert busy.server.process.wait(30) == 0
 
 
+def test_several_workers_share_the_port(repository: Path, start: Start) -> None:
+    spoken = speak(start, repository, "--workers=2")
+    wait_until(lambda: sum("gRPC" in each["message"] for each in spoken.server.events()) == 2)
+    for _ in range(8):
+        with grpc.insecure_channel(spoken.address) as channel:
+            fresh = spoken._replace(channel=channel)
+            assert fresh.infer("flowers", ROW | {"contents": LISTS}).model_version == "10"
+    assert spoken.server.stop() == 0
+
+
 def test_without_a_port_nothing_of_grpc_is_loaded(server: Server) -> None:
     libraries = Path(f"/proc/{server.process.pid}/maps")
     if not libraries.exists():

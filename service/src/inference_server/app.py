@@ -200,7 +200,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loading.add_done_callback(lambda _: here().settle())
     watching = asyncio.create_task(state.fast_lane.watch())
     with Drain(state), Reload(state.settings, state.on_reload):
-        async with _grpc(state, app):
+        async with _grpc(state, app, loading):
             yield
     watching.cancel()
     loading.cancel()
@@ -213,18 +213,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _grpc(state: State, app: FastAPI) -> AsyncIterator[None]:
+async def _grpc(state: State, app: FastAPI, loaded: "asyncio.Task[None]") -> AsyncIterator[None]:
     if state.settings.grpc_port is None:
         yield
         return
-    from inference_server.grpc_api.server import GrpcServer
+    from inference_server.grpc_api.server import serving
 
-    server = GrpcServer(state.settings, state.fast_lane.pipeline, Observer(app, state))
-    await server.start()
-    try:
+    async with serving(state.settings, state.fast_lane.pipeline, Observer(app, state), loaded):
         yield
-    finally:
-        await server.stop()
 
 
 async def _docs(request: Request) -> Response:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
@@ -114,6 +115,40 @@ class GrpcServer:
             return await _deliver(context, answer)
         content: bytes = method.write(request, answer).SerializeToString()
         return await _deliver(context, Answer(200, answer.headers, content))
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, pipeline: Pipeline, application: ASGIApp, loaded: asyncio.Future[None]
+) -> AsyncIterator[None]:
+    """Serve gRPC while entered; one of several workers does so when its models are `loaded`.
+
+    The kernel shares connections out among the workers, and does not know which are ready.
+    """
+
+    async def start() -> GrpcServer:
+        if settings.workers > 1:
+            await asyncio.wait([loaded])
+        server = GrpcServer(settings, pipeline, application)
+        await server.start()
+        return server
+
+    starting = asyncio.create_task(start())
+    starting.add_done_callback(_report)
+    if settings.workers == 1:
+        await starting
+    try:
+        yield
+    finally:
+        starting.cancel()
+        (server,) = await asyncio.gather(starting, return_exceptions=True)
+        if isinstance(server, GrpcServer):
+            await server.stop()
+
+
+def _report(starting: asyncio.Task[GrpcServer]) -> None:
+    if not starting.cancelled() and starting.exception() is not None:
+        _log.error("no gRPC", extra={"reason": str(starting.exception())})
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
