@@ -36,11 +36,6 @@ class KeyRing:
         """
         return self._clients.get(self._blind(hashlib.sha256(key).digest()))
 
-    def client(self, key: bytes) -> str | None:
-        """The name of the client that owns this key, or None."""
-        owner = self.owner(key)
-        return None if owner is None else owner.id
-
     def _blind(self, digest: bytes) -> bytes:
         return hashlib.blake2b(digest, digest_size=32, key=self._secret).digest()
 
