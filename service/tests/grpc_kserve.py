@@ -5,14 +5,18 @@ import json
 import sys
 
 import numpy as np
+from grpc_fields import compare
 from kserve import InferenceGRPCClient, InferInput, InferRequest
+from kserve.protocol.grpc import grpc_predict_v2_pb2
 
 ROWS = np.array([[1, 1, 1], [-1, -1, -1]], dtype=np.float32)
 
 
 async def main(address: str) -> None:
     client = InferenceGRPCClient(address)
+    service = grpc_predict_v2_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
     found = {
+        "fields": compare(service),
         "live": await client.is_server_live(),
         "ready": await client.is_server_ready(),
         "model ready": await client.is_model_ready("flowers"),

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
+from grpc_fields import compare
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import np_to_triton_dtype
 
 ECHOES = {
@@ -46,6 +48,7 @@ def main(address: str) -> None:
         )
         metadata = client.get_model_metadata("flowers", "2")
         found = {
+            "fields": compare(service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]),
             "live": client.is_server_live(),
             "ready": client.is_server_ready(),
             "model ready": client.is_model_ready("flowers", "2"),

@@ -93,20 +93,10 @@ def told(program: str, argument: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(
-    ("client", "fields"),
-    [("tritonclient.grpc.service_pb2", 150), ("kserve.protocol.grpc.grpc_predict_v2_pb2", 80)],
-)
-def test_every_field_has_the_number_and_type_of_the_public_protocol(
-    client: str, fields: int
-) -> None:
-    found = told("grpc_fields", client)
-    assert found["wrong"] == []
-    assert found["compared"] > fields
-
-
+# Field numbers and types are compared with those of the client's own generated code.
 def test_tritonclient_is_served_unchanged(spoken: Spoken) -> None:
     assert told("grpc_triton", spoken.address) == {
+        "fields": {"wrong": [], "compared": 177},
         "live": True,
         "ready": True,
         "model ready": True,
@@ -126,6 +116,7 @@ def test_tritonclient_is_served_unchanged(spoken: Spoken) -> None:
 def test_kserve_s_client_is_served_unchanged(spoken: Spoken) -> None:
     expected = ["k-1", [1, 0], [2, 2]]
     assert told("grpc_kserve", spoken.address) == {
+        "fields": {"wrong": [], "compared": 88},
         "live": True,
         "ready": True,
         "model ready": True,
