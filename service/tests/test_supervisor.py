@@ -212,8 +212,10 @@ def test_workers_that_cannot_start_end_the_server(
         start(repository, "--workers=2", environment=broken)
 
 
-def test_workers_end_when_their_supervisor_is_killed(repository: Path, start: Start) -> None:
-    server = start(repository, "--workers=2")
+def test_workers_end_when_their_supervisor_is_killed(
+    repository: Path, start: Start, tmp_path: Path
+) -> None:
+    server = start(repository, "--workers=2", environment={"TMPDIR": str(tmp_path)})
     workers = workers_of(server)
     server.client.close()
     server.process.kill()
