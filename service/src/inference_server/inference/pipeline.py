@@ -64,17 +64,25 @@ class Pipeline:
         call.span = self._tracer.begin(call)
         try:
             call.client = self._guard.admit(call.headers, "infer", call.model)
-            self._submit(call, self._catalog.find(call.model, call.version, call.headers))
+            served = self._catalog.find(call.model, call.version, call.headers)
         except Loading as loading:
             loading.future.add_done_callback(lambda loaded: self._resume(call, loaded))
         except Exception as error:
-            self.fail(call, error)
+            self._turn_away(call, error)
+        else:
+            self._submit(call, served)
 
     def refuse(self, call: Call, error: RequestError) -> None:
         """Account for a call whose body could not even be read, and answer it."""
         self._metrics.start(call.endpoint)
         call.request_id = self.request_id(call.headers)
-        self.fail(call, error)
+        self._turn_away(call, error)
+
+    def _turn_away(self, call: Call, error: Exception, model: Model | None = None) -> None:
+        """Fail a call that no lane has seen; a lane counts by itself what it refuses."""
+        if isinstance(error, RequestError):
+            self._metrics.refused(call.model if model is None else model.name, error.status)
+        self.fail(call, error, model)
 
     def request_id(self, headers: Mapping[bytes, bytes]) -> bytes:
         """The client's X-Request-ID, or a new one where it sent none that can be logged."""
@@ -85,18 +93,28 @@ class Pipeline:
 
     def _resume(self, call: Call, loaded: asyncio.Future[Served]) -> None:
         try:
-            self._submit(call, loaded.result())
+            served = loaded.result()
         except Exception as error:
-            self.fail(call, error)
+            self._turn_away(call, error)
+        else:
+            self._submit(call, served)
 
     def _submit(self, call: Call, served: Served) -> None:
-        asked = call.read(call, served.model)
+        try:
+            asked = call.read(call, served.model)
+        except Exception as error:
+            self._turn_away(call, error, served.model)
+            return
         inference = _Inference(self, call, served, asked)
         deadline = call.start + self._patience(call, served.model)
-        request = served.lane.submit(
-            asked.feeds, asked.rows, inference, deadline=deadline, priority=call.priority
-        )
-        call.cancel = partial(served.lane.cancel, request)
+        try:
+            request = served.lane.submit(
+                asked.feeds, asked.rows, inference, deadline=deadline, priority=call.priority
+            )
+        except Exception as error:
+            self.fail(call, error, served.model)
+        else:
+            call.cancel = partial(served.lane.cancel, request)
 
     def _patience(self, call: Call, model: Model) -> float:
         """Seconds for the answer: what the client or the proxy gives it, within our own limit."""
