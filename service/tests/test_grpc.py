@@ -310,6 +310,15 @@ def test_a_message_beyond_the_body_limit_is_refused(spoken: Spoken) -> None:
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+def test_a_compressed_message_is_bounded_as_it_unpacks(spoken: Spoken) -> None:
+    tensor = {"name": "x", "datatype": "UINT8", "shape": [10**7]}
+    request = {"model_name": "uint8", "inputs": [tensor], "raw_input_contents": [bytes(10**7)]}
+    with pytest.raises(grpc.RpcError) as caught:
+        spoken.call("ModelInfer", request, compression=grpc.Compression.Gzip)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "Decompressed" in caught.value.details()
+
+
 def test_keys_are_asked_for(
     repository: Path, tmp_path_factory: pytest.TempPathFactory, start: Start
 ) -> None:
