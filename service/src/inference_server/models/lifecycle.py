@@ -74,6 +74,8 @@ class Lifecycle:
         self.spawn(_retire(replaced))
 
     async def _build(self, entry: Entry, evict: bool) -> Built:
+        if self._is_too_large(entry):
+            entry.memory = 0  # measured beside other work, perhaps: measure again
         entry.memory = max(entry.memory, size_on_disk(entry))
         await self._make_room(entry, evict)
         file = entry.file
@@ -95,6 +97,9 @@ class Lifecycle:
             served, reason = _take(victim), "evicted: others needed the memory"
             self._set(victim, State.UNLOADING, reason)
             await self._finish(victim, served, reason)
+
+    def _is_too_large(self, entry: Entry) -> bool:
+        return self._budget is not None and entry.memory > self._budget
 
     def _announce(self, entry: Entry, built: Built) -> None:
         model, name, version = built.model, entry.file.name, entry.file.version
@@ -129,7 +134,7 @@ class Lifecycle:
             self._runs_on(entry, error.provider, "cpu")
         self._metrics.load_failed(entry.file.name, entry.file.version, error.reason)
         _log.error("model cannot be made ready", extra={**_facts(entry), "reason": str(error)})
-        if error.reason == "memory":
+        if error.reason == "memory" and not self._is_too_large(entry):
             entry.retry_at = time.monotonic() + _LOAD_BACKOFF  # others may be idle then
         else:
             _count_failure(entry, _LOAD_BACKOFF)
