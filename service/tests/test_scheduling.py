@@ -19,6 +19,7 @@ from inference_server.models.signature import TensorSpec
 from inference_server.scheduling.lane import Lane
 from inference_server.scheduling.plan import LanePlan
 
+from .conftest import wait_until
 from .lanes import (
     INLINE,
     THREADS,
@@ -384,6 +385,33 @@ def test_a_request_that_fails_does_not_fail_its_neighbours(
         assert isinstance(outcomes[2].error, InferenceError)
         assert [value(outcomes[at]) for at in (0, 1, 3, 5)] == [[1], [2], [3], [2]]
         assert counts.failures == ["runtime"] * 2
+        await asked.lane.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_that_fails_in_a_thread_is_run_again_one_by_one() -> None:
+    class Picky(Gate):
+        def run(self, feeds: Any) -> Any:
+            outputs = super().run(feeds)
+            if 99 in feeds["x"]:
+                raise InferenceError("no such row")
+            return outputs
+
+    async def scenario() -> None:
+        model = Picky()
+        asked = open_lane(model, threads=2)
+        futures = [asked.submit(0)]
+        await model.begun()
+        futures.append(asked.submit(9))
+        await model.begun()
+        futures += [asked.submit(number) for number in (1, 99, 2)]
+        model.open.set()
+        wait_until(lambda: asked.lane._threads._idle == 2)  # while the event loop knows nothing
+        outcomes = await asyncio.wait_for(asyncio.gather(*futures), 10)
+        assert statuses(outcomes) == [200, 200, 200, 500, 200]
+        assert model.runs[2] == [1, 99, 2]
+        assert sorted(model.runs[3:]) == [[1], [2], [99]]
         await asked.lane.close()
 
     asyncio.run(scenario())
