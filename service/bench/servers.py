@@ -13,7 +13,7 @@ import numpy as np
 from service.bench import bodies
 from service.bench.load import Request
 from service.bench.models import INPUT, OUTPUT
-from service.bench.places import BUILD, MLP, SCRIPTS, python
+from service.bench.places import BUILD, MLP, SCRIPTS, BenchError, python
 from service.bench.process import Running, free_port, running
 
 
@@ -57,7 +57,9 @@ class Peer:
 
     @contextmanager
     def serve(self, variant: Variant) -> Iterator[Running]:
-        """Run it in a variant; raises BenchError if it does not start."""
+        """Run it in a variant; raises BenchError if it is not installed or does not start."""
+        if not (python(self.name).parents[1] / ".ready").exists():
+            raise BenchError(f"not installed: {_why(self.name)}")
         port, folder = free_port(), BUILD / "peers" / self.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -67,6 +69,12 @@ class Peer:
             [python(self.name), SCRIPTS / self.script, *options], port, self.ready, folder
         ) as server:
             yield server
+
+
+def _why(name: str) -> str:
+    """Return the end of what pip said."""
+    log = BUILD / f"install-{name}.log"
+    return log.read_text()[-400:] if log.exists() else "run make bench-service"
 
 
 def _v2_mlp(row: np.ndarray) -> bytes:
