@@ -203,7 +203,9 @@ def test_a_client_that_leaves_is_counted_as_such(server: Server) -> None:
         connection.sendall(post(path="/predict")[:-5].replace(b"Content-Length", b"X-No-Length"))
         connection.sendall(b"")
     with connected(server) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc")
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"
+        )
         time.sleep(0.05)  # the server has begun to read
     wait_until(lambda: left() > before)
 
@@ -213,3 +215,11 @@ def test_every_answer_carries_the_headers_of_a_careful_server(server: Server) ->
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "server" not in answer.headers
         assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["fast lane", "ASGI"])
+def test_json_that_is_nested_too_deep_is_a_400_on_both_ways(server: Server, chunked: bool) -> None:
+    deep = b'{"instances": [[0.1, 0.2, 0.3]], "more": ' + b"[" * 70 + b"]" * 70 + b"}"
+    answer = server.client.post("/predict", content=iter([deep]) if chunked else deep)
+    assert answer.status_code == 400
+    assert "nested" in answer.json()["detail"]

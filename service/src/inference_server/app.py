@@ -134,15 +134,14 @@ def make_state(settings: Settings) -> State:
     )
     patience = Patience(
         head_bytes=settings.max_header_bytes,
-        body_bytes=settings.max_body_bytes,
         request_seconds=settings.request_seconds,
         idle_seconds=settings.idle_seconds,
         connections=settings.max_connections,
     )
-    fast_lane = FastLane(pipeline, guard, patience, response_headers(settings))
     limits = BodyLimits(
         settings.max_body_bytes, settings.max_decompression_ratio, settings.max_json_depth
     )
+    fast_lane = FastLane(pipeline, guard, patience, limits, response_headers(settings))
     return State(
         settings=settings,
         metrics=metrics,
@@ -153,7 +152,6 @@ def make_state(settings: Settings) -> State:
         access_log=access_log,
         prediction_log=prediction_log,
         fast_lane=fast_lane,
-        body_limits=limits,
     )
 
 

@@ -12,7 +12,6 @@ from inference_server.scheduling.lanes import Scheduler
 from inference_server.security.guard import Guard
 from inference_server.settings import Settings
 from inference_server.supervisor.place import here
-from inference_server.transport.body import BodyLimits
 from inference_server.transport.lane import FastLane
 
 
@@ -29,7 +28,6 @@ class State:
     access_log: AccessLog
     prediction_log: PredictionLog
     fast_lane: FastLane
-    body_limits: BodyLimits
 
     @property
     def draining(self) -> bool:

@@ -76,7 +76,7 @@ async def _read_parameters(request: Request, known: Mapping[str, type]) -> dict[
 async def _read(request: Request, known: set[str]) -> dict[str, Any]:
     """The object in the body, {} for none; raises RequestError (400) for other keys."""
     state: State = request.app.state.server
-    body = await read_decoded(request, state.body_limits)
+    body = await read_decoded(request, state.fast_lane.body_limits)
     content = load_unique_object(body) if body.strip() else {}
     for key in content:
         if key not in known:

@@ -23,7 +23,7 @@ async def infer(request: Request) -> Response:
     call = _call(request, route, answer)
     try:
         state.guard.check(call.headers, "infer", call.model)
-        call.body = await read_decoded(request, state.body_limits)
+        call.body = await read_decoded(request, state.fast_lane.body_limits)
     except RequestError as error:
         state.fast_lane.pipeline.refuse(call, error)
     except ClientDisconnect:

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from inference_server.errors import CLIENT_CLOSED, RequestError, error_answer, title
 from inference_server.inference.call import Answer, Call
 from inference_server.inference.routes import Route
+from inference_server.transport.body import decode
 from inference_server.transport.lane import FastLane, Phase
 
 _UNUSUAL = (b"content-encoding", b"transfer-encoding", b"expect", b"upgrade")
@@ -165,7 +166,7 @@ class Connection(HttpToolsProtocol):
             return None
         fields = self._fields = dict(self.headers)
         length = fields.get(b"content-length", b"")
-        if not length.isdigit() or int(length) > self._lane.patience.body_bytes:
+        if not length.isdigit() or int(length) > self._lane.body_limits.size:
             return None
         if any(name in fields for name in _UNUSUAL):
             return None
@@ -198,7 +199,13 @@ class Connection(HttpToolsProtocol):
         assert exchange is not None  # noqa: S101
         self._parts = []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._lane.pipeline.answer(self._make_call(exchange, body))
+        call = self._make_call(exchange, body)
+        try:
+            decode(body, self._fields, self._lane.body_limits)
+        except RequestError as error:
+            self._lane.pipeline.refuse(call, error)
+        else:
+            self._lane.pipeline.answer(call)
 
     def _make_call(self, exchange: _Exchange, body: bytes) -> Call:
         route = exchange.route

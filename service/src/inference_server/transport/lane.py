@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from inference_server.inference.call import Headers
 from inference_server.inference.routes import RouteCache
+from inference_server.transport.body import BodyLimits
 
 if TYPE_CHECKING:
     from inference_server.inference.pipeline import Pipeline
@@ -30,7 +31,6 @@ class Patience:
     """How much of a client's bytes and time the server waits for."""
 
     head_bytes: int
-    body_bytes: int
     request_seconds: int
     idle_seconds: int
     connections: int
@@ -43,6 +43,7 @@ class FastLane:
     pipeline: Pipeline
     guard: Guard
     patience: Patience
+    body_limits: BodyLimits
     security_headers: Headers
     draining: bool = False
     second: int = 0
