@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from inference_server.options import GROUPS, group_of
 from inference_server.settings import Settings
+from pydantic import ValidationError
 
 from .conftest import COMMAND, PATIENCE, Server, Start, wait_until
 
@@ -166,3 +167,8 @@ def test_every_worker_reloads(repository: Path, start: Start) -> None:
     server.process.send_signal(signal.SIGHUP)
     wait_until(lambda: messages(server, "reloaded") == ["SIGHUP", "SIGHUP"])
     assert server.stop() == 0
+
+
+def test_models_by_request_need_one_process(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="MODEL_CONTROL=explicit needs WORKERS=1"):
+        Settings(model_repository=tmp_path, model_control="explicit", workers=2)

@@ -274,6 +274,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _one_process_is_told_what_to_load(self) -> Self:
+        if self.model_control == "explicit" and self.workers > 1:
+            raise ValueError(
+                "MODEL_CONTROL=explicit needs WORKERS=1: a request reaches one worker only"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _expectation_is_whole(self) -> Self:
         expected = (self.model_name, self.model_version, self.model_sha256)
         if any(part is None for part in expected) and any(part is not None for part in expected):
