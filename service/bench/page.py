@@ -128,7 +128,7 @@ def image_part(found: images.Found) -> str:
         f"{table(('', 'threads', 'concurrency', 'images a second'), content)}\n\n"
         f"One image of JSON is {found.body / 2**20:.1f} MiB; `orjson.loads` and `np.array` alone"
         f" take {floor:.1f} ms of it. At concurrency 1 an answer takes {spent['binary']:.1f} ms"
-        f" by binary and {spent['JSON']:.1f} ms by JSON: what JSON adds is"
+        f" by binary and {spent['JSON']:.1f} ms by JSON; the processor time that JSON adds is"
         f" {json_over_floor(found):.2f} times the floor. Requests lost or failed:"
         f" {found.failures}."
     )

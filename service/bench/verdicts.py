@@ -94,9 +94,9 @@ def judge_images(found: images.Found, verdicts: Verdicts) -> None:
 
 
 def json_over_floor(found: images.Found) -> Spread:
-    """Return what JSON adds to an answer at concurrency 1, over what parsing alone costs."""
+    """Return what JSON adds to the processor time of an answer, over what parsing alone takes."""
     way = next(iter(images.WAYS))
-    pairs = zip(found.latency["JSON", way], found.latency["binary", way], strict=True)
+    pairs = zip(found.cost["JSON", way], found.cost["binary", way], strict=True)
     floor = median(found.floor)
     return spread((json - binary) / floor for json, binary in pairs)
 
