@@ -43,10 +43,11 @@ def best(rates: Mapping[str, Sequence[float]]) -> str:
 def least_goodput(load: float, refusal: float) -> float:
     """Share of its capacity that a server can still answer at `load` times its capacity.
 
-    A refusal costs `refusal` of a request: 1 = goodput + (load - goodput) * refusal.
+    A refusal costs `refusal` of a request: 1 = goodput + (load - goodput) * refusal. One that is
+    dearer than an answer excuses nothing: who lets the others wait answers his whole capacity.
     """
     if refusal >= 1:
-        return 0.0
+        return 1.0
     return max(0.0, (1 - load * refusal) / (1 - refusal))
 
 

@@ -198,8 +198,8 @@ def overload_part(slow: overload.Found, fast: overload.Found) -> str:
         " third's. Generator: of one core; near 100 % it holds the server back.\n\n"
         f"{table(head, content)}\n\n"
         f"A refusal of the MLP costs {refusal:.2f} of an answer (processor time of the event loop"
-        f" with a queue of one), so at 150 % no server with that cost answers more than"
-        f" {most:.2f} of its capacity{'; the formula bounds nothing' if not most else ''}."
+        f" with a queue of one), so at 150 % a server with that cost can answer {most:.2f}"
+        f" of its capacity{'; refusing is dearer than answering' if refusal.middle >= 1 else ''}."
     )
 
 

@@ -109,6 +109,7 @@ def test_what_a_server_can_answer_beyond_its_capacity_falls_with_the_cost_of_ref
     assert least_goodput(1.5, 0) == 1
     assert least_goodput(1.5, 0.2) == pytest.approx(0.7 / 0.8)
     assert least_goodput(1.5, 0.9) == 0
+    assert least_goodput(1.5, 1.2) == 1
 
 
 def test_the_cost_of_a_refusal_is_what_is_left_beside_the_answers() -> None:
