@@ -108,7 +108,7 @@ def _reloading(server: Running, setup: ours.Setup, found: Found) -> Iterator[Non
 
     def reload() -> None:
         there = True
-        while not over.wait(RELOAD_SECONDS):
+        while not over.is_set():
             _remove() if there else _add()
             there = not there
             try:
@@ -116,6 +116,7 @@ def _reloading(server: Running, setup: ours.Setup, found: Found) -> Iterator[Non
                 found.reloads += 1
             except OSError as error:
                 found.refused_reloads.append(str(error))
+            over.wait(RELOAD_SECONDS)
 
     thread = threading.Thread(target=reload)
     thread.start()
