@@ -139,6 +139,51 @@ def test_http_1_0_is_answered_and_closed(server: Server) -> None:
         assert b" 200 " in closed_after(connection).split(b"\r\n")[0]
 
 
+def test_http_1_0_is_closed_after_the_answer_though_it_asks_for_more(server: Server) -> None:
+    # such a client waits for the end, unless the answer says `Connection: keep-alive`
+    with connected(server) as connection:
+        request = post(BODY, "/predict", "Connection: Keep-Alive")
+        connection.sendall(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert b" 200 " in closed_after(connection).split(b"\r\n")[0]
+
+
+UPGRADE = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+
+
+@pytest.mark.parametrize("cut", [30, -10, None], ids=["in the head", "in the body", "nowhere"])
+def test_an_upgrade_is_not_taken_but_the_request_is(server: Server, cut: int | None) -> None:
+    # as Java's HttpClient asks first of all; the body must not pass for another request
+    with connected(server) as connection:
+        buffer = bytearray()
+        request = post(BODY, "/predict", *UPGRADE) + post()
+        connection.sendall(request[:cut])
+        if cut is not None:
+            time.sleep(0.02)  # so that the pieces arrive apart
+            connection.sendall(request[cut:])
+        assert [read_answer(connection, buffer)[0] for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize("target", [b"example.org:443", b"/predict", b"http://example.org/"])
+def test_connect_is_a_400(server: Server, target: bytes) -> None:
+    with connected(server) as connection:
+        connection.sendall(b"CONNECT %b HTTP/1.1\r\nHost: example.org:443\r\n\r\n" % target)
+        assert closed_after(connection).startswith(b"HTTP/1.1 400 ")
+
+
+HEALTH = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+@pytest.mark.parametrize("whole", [[post()], [HEALTH], [post(), HEALTH, post()]])
+def test_requests_are_answered_though_no_http_follows_them(
+    server: Server, whole: list[bytes]
+) -> None:
+    with connected(server) as connection:
+        connection.sendall(b"".join(whole) + b"\x16\x03\x01 hello\r\n\r\n")
+        answers = closed_after(connection)
+    assert answers.count(b"HTTP/1.1 200 ") == len(whole)
+    assert b"HTTP/1.1 400 " not in answers
+
+
 def test_what_is_no_http_is_a_400(server: Server) -> None:
     with connected(server) as connection:
         connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")

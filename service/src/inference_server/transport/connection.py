@@ -67,6 +67,7 @@ class Connection(HttpToolsProtocol):
         self._fields: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._head_bytes = self._chunk_bytes = 0
+        self._ending = False  # nothing is read any more, what has come is still answered
         self.phase = Phase.IDLE
         self.since = self.blocked_since = self._lane.second
 
@@ -78,7 +79,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave; an answer that comes later is not written."""
-        self._lane.connections.pop(self, None)
+        self._lane.leave(self)
         if self._fast is not None:
             self._fast.disconnected = True
             self._give_up(self._fast, _LEFT)
@@ -86,11 +87,11 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come; what is no HTTP ends the connection."""
+        if self._ending:
+            return
         self._chunk_bytes = len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            return  # the request has been taken without the upgrade, as RFC 9110 allows
+            self._feed(data)
         except httptools.HttpParserError:
             self.reject(_NO_HTTP)
             return
@@ -99,12 +100,36 @@ class Connection(HttpToolsProtocol):
             if self._head_bytes > self._lane.patience.head_bytes:
                 self.reject(_TOO_LONG)
 
+    def _feed(self, data: bytes) -> None:
+        """Parse; a request for an upgrade is read again without it, as RFC 9110 allows.
+
+        The parser would take the request's body for what the other protocol says.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._upgrades():
+                return  # CONNECT, which has no body
+            version = self.parser.get_http_version().encode()
+            parts = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+            parts += [b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            self._feed(b"".join([*parts, b"\r\n", data[upgrade.args[0] :]]))
+
+    def _upgrades(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
     def reject(self, answer: Answer) -> None:
-        """Answer what is no request, if nothing else is being answered, and close."""
+        """Answer what is no request, unless earlier ones have yet to be answered, and close."""
         if self.transport.is_closing():
             return
-        if self.phase is not Phase.ANSWER:
-            self.transport.write(self._render(answer, None, keep_alive=False))
+        answered = self.cycle is None or self.cycle.response_complete
+        if self.pipeline or not (answered or self.phase is Phase.BODY):
+            self._ending = True
+            self.flow.pause_reading()
+            return
+        self.transport.write(self._render(answer, None, keep_alive=False))
         self.transport.close()
 
     def expire(self) -> None:
@@ -133,13 +158,18 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Choose the lane of the request."""
         self._require_short_head()
+        if self._upgrades():
+            return
         self.phase = Phase.BODY
         if self._fast is None and (self.cycle is None or self.cycle.response_complete):
             route = self._fast_route()
             if route is not None:
                 self._reading = True
                 self._parts = []
-                self._fast = _Exchange(route, self.parser.should_keep_alive())
+                keep_alive = self.parser.should_keep_alive()
+                if keep_alive and b"connection" in self._fields:
+                    keep_alive = self.parser.get_http_version() != "1.0"
+                self._fast = _Exchange(route, keep_alive)
                 self.cycle = self._fast  # type: ignore[assignment]
                 return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -189,6 +219,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Send a fast request on its way."""
+        if self._upgrades():
+            return
         if not self._reading:
             self.phase = Phase.IDLE if self.cycle.response_complete else Phase.ANSWER
             super().on_message_complete()
@@ -258,9 +290,11 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.pipeline:
+        if self.pipeline and not (self._ending and self.pipeline[-1][0].more_body):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+        elif self._ending:
+            self.transport.close()
         elif self.phase is Phase.ANSWER:
             self.phase = Phase.IDLE
             self.since = self._lane.second
