@@ -14,6 +14,7 @@ _FORMS: tuple[tuple[re.Pattern[str], str, Read], ...] = (
     (re.compile(rf"/v1/models/{_SEGMENT}(?:/versions/{_SEGMENT})?:predict"), "predict", v1.read),
 )
 _REMEMBERED = 1024
+_LONGEST = 512  # bytes of a target that is remembered
 
 
 class Route(NamedTuple):
@@ -42,7 +43,7 @@ def match(target: str) -> Route | None:
 
 
 class RouteCache:
-    """Remembers the targets that were asked for; their number is bounded."""
+    """Remembers the targets that were asked for; their number and length are bounded."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Route | None] = {}
@@ -53,6 +54,8 @@ class RouteCache:
             return self._known[target]
         except KeyError:
             route = match(target.decode("latin-1"))
-            if len(self._known) < _REMEMBERED:
+            if len(target) <= _LONGEST:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()  # a stranger's paths must not keep the others out
                 self._known[target] = route
             return route
