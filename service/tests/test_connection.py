@@ -164,10 +164,10 @@ def test_an_upgrade_is_not_taken_but_the_request_is(server: Server, cut: int | N
 
 
 @pytest.mark.parametrize("target", [b"example.org:443", b"/predict", b"http://example.org/"])
-def test_connect_is_a_400(server: Server, target: bytes) -> None:
+def test_connect_is_refused(server: Server, target: bytes) -> None:
     with connected(server) as connection:
         connection.sendall(b"CONNECT %b HTTP/1.1\r\nHost: example.org:443\r\n\r\n" % target)
-        assert closed_after(connection).startswith(b"HTTP/1.1 400 ")
+        assert read_answer(connection, bytearray())[0] in (400, 404, 405)
 
 
 HEALTH = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
