@@ -69,7 +69,8 @@ def is_run(file: Path) -> bool:
 
 def functions_in(file: Path) -> set[str]:
     tree = ast.parse(file.read_text())
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return {node.name for node in tree.body if isinstance(node, kinds)}
 
 
 def test_every_requirement_has_exactly_one_row() -> None:
