@@ -106,6 +106,8 @@ def test_model_facts_are_gauges_of_one(server: Server) -> None:
         ("/health", "health"),
         ("/v2", "metadata"),
         ("/v2/models/a", "metadata"),
+        ("/v2/models/ready", "metadata"),  # a model of that name, which not everybody may see
+        ("/v2/models/infer", "metadata"),
         ("/info", "metadata"),
         ("/v2/repository/index", "admin"),
         ("/metrics", "metrics"),

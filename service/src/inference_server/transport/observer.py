@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 def endpoint_of(path: str) -> str:
     """The `endpoint` label of a path: what kind of request it is, never the path itself."""
     if path.startswith("/v2"):
+        if path.rpartition("/")[0] == "/v2/models":
+            return "metadata"  # whatever the model is called
         if path.endswith("/infer"):
             return "infer"
         if path.startswith("/v2/health/") or path.endswith("/ready"):
