@@ -353,6 +353,25 @@ async def test_unloading_waits_for_what_is_asked_already(tmp_path: Path) -> None
         assert catalog.entry("m").state is State.UNLOADED
 
 
+@in_loop
+async def test_a_model_that_is_being_unloaded_can_be_loaded_again(tmp_path: Path) -> None:
+    put(tmp_path)
+    opened = Opened()
+    preload = frozenset({"m"})
+    async with catalog_of(tmp_path, mode="explicit", preload=preload, opened=opened) as catalog:
+        opened.lanes[0].gate.clear()
+        waiting = asyncio.create_task(ask(catalog, "m"))
+        await until(lambda: not opened.lanes[0].idle)
+        unloading = asyncio.create_task(catalog.unload_model("m"))
+        await until(lambda: catalog.entry("m").state is State.UNLOADING)
+        await catalog.load_model("m")
+        assert catalog.find("m", None, {}).lane is opened.lanes[1]
+        opened.lanes[0].gate.set()
+        assert (await waiting)["label"].tolist() == [1]
+        await unloading
+        assert catalog.entry("m").state is State.READY
+
+
 # On demand, within a budget.
 
 
@@ -506,6 +525,24 @@ async def test_a_model_that_fails_while_it_runs_is_taken_out_and_tried_again(
         assert catalog.find("bad", None, {}) is not served
         catalog.model_failed("bad", 1, "an old lane's late word", served.model)
         assert entry.state is State.READY
+
+
+@in_loop
+async def test_a_model_that_failed_is_tried_until_it_can_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for backoff in ("_RUN_BACKOFF", "_LOAD_BACKOFF"):
+        monkeypatch.setattr(f"inference_server.models.lifecycle.{backoff}", 0.05)
+    put(tmp_path)
+    file = tmp_path / "m" / "1" / "model.onnx"
+    async with catalog_of(tmp_path) as catalog:
+        away = file.rename(tmp_path / "away")
+        catalog.model_failed("m", 1, "hung")
+        await until(lambda: catalog.entry("m").failures > 3)
+        assert not catalog.ready
+        away.rename(file)
+        await until(lambda: catalog.entry("m").state is State.READY)
+        assert catalog.ready
 
 
 @in_loop

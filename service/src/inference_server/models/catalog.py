@@ -280,7 +280,7 @@ def _is_ensemble(entry: Entry) -> bool:
 
 def _is_due(entry: Entry, former: ModelFile | None, *, forced: bool) -> bool:
     """Whether a refresh loads it: new, changed, asked for by name, or failed a while ago."""
-    if entry.state is State.UNLOADED:
+    if entry.state in (State.UNLOADED, State.UNLOADING):
         return forced or (former is None and entry.eager)
     if former is not entry.file:
         return True

@@ -17,6 +17,7 @@ from inference_server.observability.metrics import Metrics
 _LONGEST_BACKOFF = 300.0
 _LOAD_BACKOFF = 1.0
 _RUN_BACKOFF = 10.0
+_DOWN = (State.UNAVAILABLE, State.LOADING)
 _STABLE = 600.0  # seconds; a model that was ready for so long has its failures forgotten
 
 _log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class Lifecycle:
             self._set(entry, State.UNLOADED, reason)
 
     def fail(self, entry: Entry, reason: str, *, revive: bool = True) -> None:
-        """Take a version out of service at once; with `revive`, try it again after a while."""
+        """Take a version out of service at once; with `revive`, try until it loads again."""
         served = _take(entry)
         if not served:
             return
@@ -168,9 +169,10 @@ class Lifecycle:
             self.spawn(self._revive(entry))
 
     async def _revive(self, entry: Entry) -> None:
-        await asyncio.sleep(max(0.0, entry.retry_at - time.monotonic()))
-        if entry.state is State.UNAVAILABLE:
-            await self.load(entry)
+        while entry.state in _DOWN:
+            await asyncio.sleep(max(0.0, entry.retry_at - time.monotonic()))
+            if entry.state in _DOWN:
+                await self.load(entry, again=False)
 
     def _set(self, entry: Entry, state: State, reason: str | None = None) -> None:
         entry.state, entry.reason = state, reason
@@ -180,7 +182,12 @@ class Lifecycle:
         """Do this in the background; `stop` ends it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a change of models failed", exc_info=error)
 
     async def stop(self) -> None:
         """Cancel what goes on, and let every lane finish what it was asked."""
