@@ -204,6 +204,19 @@ def test_one_process_remembers_across_its_restarts_what_ran(
     assert (folder / "quarantine").read_text() == f"flowers/10 {reason}\n"
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_state_folder_belongs_to_one_server(
+    repository: Path, start: Start, tmp_path: Path, workers: int
+) -> None:
+    options = (f"--state-folder={tmp_path}", f"--workers={workers}")
+    first = start(repository, *options)
+    with pytest.raises(AssertionError, match="another server uses it"):
+        start(repository, *options)
+    assert first.post("/predict", ROW).status_code == 200
+    assert first.stop() == 0
+    assert start(repository, *options).post("/predict", ROW).status_code == 200
+
+
 def test_workers_that_cannot_start_end_the_server(
     repository: Path, tmp_path: Path, start: Start
 ) -> None:

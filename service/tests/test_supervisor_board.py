@@ -36,6 +36,14 @@ def test_an_unloaded_version_gives_its_marks_back() -> None:
         mark.release()
 
 
+def test_a_board_that_is_still_in_use_is_replaced_and_not_cut_off(tmp_path: Path) -> None:
+    former = Board(tmp_path / "board", 1).places[0]
+    place = Board(tmp_path / "board", 1).places[0]
+    with former.running("flowers", 10):
+        assert place.suspects() == []
+        assert former.suspects() == ["flowers/10"]
+
+
 def test_too_many_models_leave_no_mark_and_do_no_harm() -> None:
     place = Board(None, 1).places[0]
     marks = [place.running("flowers", version) for version in range(600)]

@@ -162,7 +162,8 @@ class Place:
 
 
 def _map(path: Path, size: int) -> mmap.mmap:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    path.unlink(missing_ok=True)  # cut off, it would end with SIGBUS whoever has it mapped still
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, size)  # a full disk is an error now, not a SIGBUS
         return mmap.mmap(descriptor, size)
