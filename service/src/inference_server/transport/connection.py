@@ -12,7 +12,7 @@ import logging
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from inference_server.errors import CLIENT_CLOSED, RequestError, error_answer, title
 from inference_server.inference.call import Answer, Call
@@ -63,6 +63,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._lane: FastLane = self.app.fast_lane
         self._fast: _Exchange | None = None
+        self._running: RequestResponseCycle | None = None  # `cycle` is the last of a pipeline
         self._reading = False  # the body of `_fast`
         self._fields: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
@@ -83,6 +84,10 @@ class Connection(HttpToolsProtocol):
         if self._fast is not None:
             self._fast.disconnected = True
             self._give_up(self._fast, _LEFT)
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -283,6 +288,10 @@ class Connection(HttpToolsProtocol):
         parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
         parts.append(body)
         return b"".join(parts)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or start the one that has come meanwhile."""
