@@ -1,10 +1,11 @@
 """Which versions answer, how they are swapped and evicted, and what a bad one does to the rest."""
 
 import asyncio
+import errno
 import hashlib
 import shutil
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,33 @@ async def test_a_repository_that_cannot_be_read_changes_nothing(tmp_path: Path) 
         (tmp_path / "away").rename(tmp_path / "models")
         put(tmp_path / "models", version=2)
         await until(lambda: catalog.versions("m") == [1, 2])
+
+
+@in_loop
+async def test_a_model_whose_folder_cannot_be_read_is_served_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "good")
+    put(tmp_path, "stale")
+    iterdir = Path.iterdir
+
+    def listed(folder: Path) -> Iterator[Path]:
+        if folder.name == "stale":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return iterdir(folder)
+
+    async with catalog_of(tmp_path, mode="poll", poll_seconds=3600) as catalog:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "iterdir", listed)
+            put(tmp_path, "good", version=2)
+            await catalog.refresh()
+            assert catalog.versions("good") == [1, 2]
+            assert catalog.find("stale", None, {}).model.version == 1
+            assert catalog.problems == ["stale: cannot be read (Stale file handle)"]
+        shutil.rmtree(tmp_path / "stale")
+        await catalog.refresh()
+        assert catalog.names == ["good"]
+        assert catalog.problems == []
 
 
 # By request.

@@ -221,7 +221,7 @@ class Catalog:
             kept = {(file.name, file.version) for file in found.files}
             for entry in concerned:
                 key = (entry.file.name, entry.file.version)
-                if key not in kept:
+                if key not in kept and entry.file.name not in found.unreadable:
                     await self._drop(entry, gone=key not in found.present)
             self._index()
 

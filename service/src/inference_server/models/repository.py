@@ -23,12 +23,14 @@ _IGNORED = {"lost+found"}
 class Scan:
     """What a repository folder holds, and what in it is no model.
 
-    `files` are the versions that the policies choose, `present` all that are there.
+    `files` are the versions that the policies choose, `present` all that are there, `unreadable`
+    the models of which nothing is known at present.
     """
 
     files: list[ModelFile] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     present: set[tuple[str, int]] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
     routes: dict[str, Route] = field(default_factory=dict)
     default_versions: dict[str, int] = field(default_factory=dict)
 
@@ -66,8 +68,12 @@ def stamp(path: Path) -> tuple[int, ...]:
 def _scan_model(folder: Path, found: Scan) -> None:
     try:
         subfolders = _folders(folder)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return  # removed since
+    except OSError as error:
+        found.unreadable.add(folder.name)
+        found.problems.append(f"{folder.name}: cannot be read ({error.strerror})")
+        return
     versions = []
     for each in subfolders:
         if VERSION.fullmatch(each.name):
