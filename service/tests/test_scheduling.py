@@ -518,7 +518,7 @@ def test_a_model_that_became_slow_leaves_the_event_loop() -> None:
     async def scenario() -> None:
         class Slow(Gate):
             def run(self, feeds: Any) -> Any:
-                time.sleep(0.002)
+                _work(0.002)
                 return super().run(feeds)
 
         model = Slow()
@@ -620,3 +620,42 @@ def test_whoever_watches_for_crashes_hears_of_every_run_and_its_end() -> None:
 
     marker, model = Marker(), Gate()
     asyncio.run(scenario())
+
+
+def test_one_iteration_of_the_event_loop_may_bring_more_than_the_queue_holds() -> None:
+    async def scenario() -> None:
+        model = Gate()
+        model.open.set()
+        asked = open_lane(model, max_queue=8, **INLINE)
+        outcomes = [asked.submit(number) for number in range(100)]
+        assert [value(await outcome) for outcome in outcomes] == [[n + 1] for n in range(100)]
+        await asked.lane.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_is_known_before_a_request_is_read() -> None:
+    async def scenario() -> None:
+        model = Gate()
+        asked = open_lane(model, max_queue=2)
+        asked.lane.require_room()
+        running = asked.submit(0)
+        await model.begun()
+        waiting = [asked.submit(number) for number in (1, 2)]
+        with pytest.raises(RequestError) as refused:
+            asked.lane.require_room()
+        assert refused.value.status == 429
+        model.open.set()
+        for outcome in (running, *waiting):
+            await outcome
+        asked.lane.require_room()
+        await asked.lane.close()
+
+    asyncio.run(scenario())
+
+
+def _work(seconds: float) -> None:
+    """Compute for so long; a thread that sleeps or is not scheduled counts as fast."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass

@@ -12,7 +12,7 @@ from inference_server.models.contract import ModelContract
 from inference_server.models.signature import TensorSpec
 from inference_server.observability.metrics import Metrics
 from inference_server.scheduling.lanes import Scheduler
-from inference_server.scheduling.plan import LanePlan, plan_lane, sample_feeds
+from inference_server.scheduling.plan import LanePlan, plan_lane, sample_feeds, worthwhile_rows
 from inference_server.settings import Settings
 
 from .lanes import Asked, Gate, statuses
@@ -120,3 +120,26 @@ def test_a_lane_reports_to_the_metrics_of_its_model(settings: Settings) -> None:
         scheduler.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows"),
+    [
+        ({1: 1.0, 2: 2.0, 32: 32.0}, 1),
+        ({1: 1.0, 2: 1.5, 4: 2.4, 8: 4.7}, 4),
+        ({1: 16e-6, 8: 33e-6, 32: 116e-6}, 32),
+        ({1: 1.0}, 1),
+    ],
+    ids=["no gain", "little gain beyond 4", "gain to the end", "one row"],
+)
+def test_batches_on_a_cpu_grow_while_a_row_gets_cheaper(
+    seconds: dict[int, float], rows: int
+) -> None:
+    assert worthwhile_rows(seconds) == rows
+
+
+def test_a_configured_batch_size_is_taken_as_it_is(settings: Settings) -> None:
+    model = Described()
+    model.seconds = {1: 1.0, 4: 4.0}
+    assert plan(settings, model).max_rows == 1
+    assert plan(settings, model, max_batch_size=4).max_rows == 4

@@ -1,6 +1,7 @@
 """Puts the parts of one process together, and ends them in order."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -81,6 +82,9 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/models/{model}/versions/{version}", status_v1.v1_model),
 )
 
+# A full look at all objects stops every request for milliseconds; requests leave few cycles behind.
+_GARBAGE = (10_000, 20, 50)
+
 _log = logging.getLogger(__name__)
 
 
@@ -156,7 +160,6 @@ def make_state(settings: Settings) -> State:
 
 
 def _make_catalog(settings: Settings, metrics: Metrics, scheduler: Scheduler) -> Catalog:
-    threads = settings.intra_op_threads or max(1, cpu_quota() // settings.workers)
 
     def open_lane(model: Model, config: ModelConfig) -> Lane:
         def failed(reason: str, detail: str) -> None:
@@ -168,7 +171,8 @@ def _make_catalog(settings: Settings, metrics: Metrics, scheduler: Scheduler) ->
         settings.model_repository,
         Hardware(
             require_gpu=settings.require_gpu,
-            intra_op_threads=threads,
+            intra_op_threads=settings.intra_op_threads,
+            cpus=max(1, cpu_quota() // settings.workers),
             gpu_memory_bytes=settings.gpu_memory_bytes,
             tensorrt=settings.tensorrt,
             engine_cache=settings.engine_cache,
@@ -195,7 +199,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: State = app.state.server
     await state.guard.start()
     loading = asyncio.create_task(state.catalog.start())
-    loading.add_done_callback(lambda _: here().settle())
+    loading.add_done_callback(_settle)
     watching = asyncio.create_task(state.fast_lane.watch())
     with Drain(state), Reload(state.settings, state.on_reload):
         async with _grpc(state, app, loading):
@@ -208,6 +212,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await state.guard.stop()
     await asyncio.to_thread(state.tracer.close)
     await asyncio.to_thread(state.prediction_log.close)
+
+
+def _settle(_: "asyncio.Task[None]") -> None:
+    """Everything is loaded; what is there now stays, so the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
+    here().settle()
 
 
 @asynccontextmanager

@@ -137,7 +137,10 @@ class Settings(BaseSettings):
         30, gt=0, le=3600, description="a run that takes longer makes its model not ready"
     )
     intra_op_threads: int | None = Field(
-        None, ge=1, le=256, description="threads inside one inference (default: the CPU quota)"
+        None,
+        ge=1,
+        le=256,
+        description="threads inside one inference (default: one or the CPU quota, as is faster)",
     )
     api_key_hashes_file: Path | None = Field(
         None, description="file of client:sha256 lines, or a folder with one file per client"

@@ -56,6 +56,7 @@ class Pipeline:
         self._access_log = access_log
         self._prediction_log = prediction_log
         self._deadline_seconds = deadline_seconds
+        self.alone = False  # whether only one client is connected: nobody to share a batch with
 
     def answer(self, call: Call) -> None:
         """Answer one call, now or later, exactly once, by its `reply`; raises nothing."""
@@ -101,6 +102,11 @@ class Pipeline:
 
     def _submit(self, call: Call, served: Served) -> None:
         try:
+            served.lane.require_room()
+        except RequestError as error:
+            self.fail(call, error, served.model)
+            return
+        try:
             asked = call.read(call, served.model)
         except Exception as error:
             self._turn_away(call, error, served.model)
@@ -115,6 +121,8 @@ class Pipeline:
             self.fail(call, error, served.model)
         else:
             call.cancel = partial(served.lane.cancel, request)
+            if self.alone:
+                served.lane.run_now()
 
     def _patience(self, call: Call, model: Model) -> float:
         """Seconds for the answer: what the client or the proxy gives it, within our own limit."""

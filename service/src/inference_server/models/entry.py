@@ -21,6 +21,9 @@ class Lane(Protocol):
     def idle(self) -> bool:
         """Whether nothing waits or runs."""
 
+    def require_room(self) -> None:
+        """Raise RequestError (429) while the queue is full."""
+
     def submit(
         self,
         feeds: Mapping[str, Tensor],
@@ -31,6 +34,9 @@ class Lane(Protocol):
         priority: int = 0,
     ) -> object:
         """Queue one request; raises RequestError."""
+
+    def run_now(self) -> None:
+        """Run what waits for the event loop's next iteration."""
 
     def cancel(self, request: Any) -> None:
         """Give up a request whose client has gone."""

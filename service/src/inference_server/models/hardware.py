@@ -21,10 +21,14 @@ Providers = list[tuple[str, dict[str, str]]]
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the deployment gives to models; sizes in bytes."""
+    """What the deployment gives to models; sizes in bytes.
+
+    Without a number of `intra_op_threads` a model takes one or `cpus`, whichever is faster.
+    """
 
     require_gpu: bool = False
-    intra_op_threads: int = 1
+    intra_op_threads: int | None = None
+    cpus: int = 1
     gpu_memory_bytes: int | None = None
     tensorrt: bool = False
     engine_cache: Path | None = None

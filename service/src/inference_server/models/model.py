@@ -17,13 +17,14 @@ from inference_server.models.failures import (
     is_allocation_failure,
 )
 from inference_server.models.hardware import CPU, TENSORRT, Hardware, choose_providers
-from inference_server.models.session import make_run, open_session
+from inference_server.models.session import Run, make_run, open_session
 from inference_server.models.signature import Tensor, TensorSpec, UnsupportedTensorError, read_spec
-from inference_server.models.warm_up import warm_up
+from inference_server.models.warm_up import is_faster, warm_up
 
 __all__ = ["Hardware", "InferenceError", "Model", "ModelFile", "ModelLoadError"]
 
 _DEFAULT_BATCH = 32
+_SMALL = 0.5e-3  # seconds of a row; beyond it several threads win
 _GPU_TOLERANCE = 1e-2  # TF32 and kernels that differ by size
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ class Model:
     """A loaded model; `run` may be called from several threads at once.
 
     `seconds` holds the time of a run by its rows, as measured at warm-up; batches are at most
-    `max_batch_size` rows (1 where rows cannot be joined), and on a GPU padded to `buckets`.
+    `max_batch_size` rows (1 where rows cannot be joined), and on a GPU padded to `buckets`;
+    `threads` compute one run.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Model:
     config: ModelConfig
     batchable: bool
     max_batch_size: int
+    threads: int
     buckets: tuple[int, ...]
     seconds: dict[int, float]
 
@@ -72,9 +75,9 @@ class Model:
         self.version = file.version
         self.config = file.config
         content, self.sha256 = _read(file)
-        threads = file.config.intra_op_threads or hardware.intra_op_threads
+        self.threads = file.config.intra_op_threads or hardware.intra_op_threads or hardware.cpus
         providers = choose_providers(file.config, hardware, self.sha256)
-        session = open_session(content, file.path.parent, threads, providers)
+        session = open_session(content, file.path.parent, self.threads, providers)
         self.provider = session.get_providers()[0]
         self.device = "cpu" if self.provider == CPU else "gpu:0"
         if hardware.demands_gpu(file.config) and self.provider == CPU:
@@ -82,14 +85,29 @@ class Model:
             raise ModelLoadError("gpu", message, self.provider)
         self.inputs, self.outputs, self.contract = _describe(session)
         self._output_names = list(self.outputs)
-        self._run = make_run(
+        self._run = self._make_run(session)
+        self._warm_up()
+        fixed = file.config.intra_op_threads or hardware.intra_op_threads
+        if self.provider == CPU and self.threads > 1 and not fixed:
+            self._prefer_one_thread(content, file)
+
+    def _make_run(self, session: ort.InferenceSession) -> Run:
+        return make_run(
             session,
             self.inputs,
             self.outputs,
-            shrink=file.config.arena_shrinkage,
-            bind=file.config.gpu.io_binding and self.provider != CPU,
+            shrink=self.config.arena_shrinkage,
+            bind=self.config.gpu.io_binding and self.provider != CPU,
         )
-        self._warm_up()
+
+    def _prefer_one_thread(self, content: bytes, file: ModelFile) -> None:
+        """Take one thread where that is faster: waking others costs more than a small model."""
+        if self.seconds[1] > _SMALL:
+            return
+        run = self._make_run(open_session(content, file.path.parent, 1, [(CPU, {})]))
+        if is_faster(run, self._run, self.inputs, self.config.warm_up_shapes):
+            self.threads, self._run = 1, run
+            self._warm_up()
 
     def _warm_up(self) -> None:
         config = self.config

@@ -39,6 +39,7 @@ _FIELDS = (
 )
 _ROOM = 10_000
 _LINES_A_WRITE = 100
+_GATHER_SECONDS = 0.1  # a thread that wakes for each line costs the event loop a fifth of its time
 _PATIENCE_AT_EXIT = 2
 
 
@@ -87,6 +88,7 @@ class BackgroundHandler(logging.Handler):
         self._wake = threading.Event()
         self._idle = threading.Event()
         self._process = os.getpid()
+        self._hurry = threading.Event()
         self._closing = False
         self._dropped = 0
         self._counter: Counted | None = None
@@ -104,10 +106,14 @@ class BackgroundHandler(logging.Handler):
                 self._counter.inc()
             return
         self._waiting.append(record)
-        self._wake.set()
+        if len(self._waiting) == 1:
+            self._wake.set()
+        if record.levelno >= logging.WARNING or len(self._waiting) == _LINES_A_WRITE:
+            self._hurry.set()
 
     def flush(self) -> None:
         """Wait until all is written, for two seconds at most; `logging` does so at exit."""
+        self._hurry.set()
         patience = time.monotonic() + _PATIENCE_AT_EXIT
         while (self._waiting or not self._idle.is_set()) and time.monotonic() < patience:
             time.sleep(0.001)
@@ -117,6 +123,7 @@ class BackgroundHandler(logging.Handler):
         self._closing = True
         if self._process == os.getpid():  # a fork has no thread, and may have a lock for ever
             self._wake.set()
+            self._hurry.set()
         super().close()
 
     def _work(self) -> None:
@@ -126,6 +133,8 @@ class BackgroundHandler(logging.Handler):
                 self._wake.wait()
             self._idle.clear()
             self._wake.clear()
+            self._hurry.wait(_GATHER_SECONDS)
+            self._hurry.clear()
             lines = [self._take() for _ in range(min(_LINES_A_WRITE, len(self._waiting)))]
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0

@@ -80,7 +80,17 @@ class Request:
 class Batch:
     """Requests that run together, and what came of it; written by one thread at a time."""
 
-    __slots__ = ("error", "late", "outputs", "padded", "requests", "rows", "seconds", "started")
+    __slots__ = (
+        "busy",
+        "error",
+        "late",
+        "outputs",
+        "padded",
+        "requests",
+        "rows",
+        "seconds",
+        "started",
+    )
 
     def __init__(self, requests: list[Request], rows: int, late: list[Request]) -> None:
         self.requests = requests
@@ -88,6 +98,7 @@ class Batch:
         self.late = late  # their deadline passed while they waited: not to be run
         self.started = 0.0
         self.seconds = 0.0
+        self.busy = 0.0  # seconds that the thread of the run really had a processor
         self.outputs: list[Outputs] = []
         self.error: Exception | None = None
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, thread_time
 
 from inference_server.scheduling.batch import (
     Batch,
@@ -34,10 +34,12 @@ class Execution:
         """Fill in the outputs of each request of the batch, or the error of them all."""
         requests, rows = batch.requests, batch.rows
         padded = bucket(rows, self.buckets) if self.buckets else rows
+        busy = thread_time()
         batch.started = perf_counter()
         try:
             outputs = self._run(assemble(requests, rows, padded))
             batch.seconds = perf_counter() - batch.started
+            batch.busy = thread_time() - busy
             if len(requests) == 1 and padded == rows:
                 batch.outputs = [outputs]
             else:

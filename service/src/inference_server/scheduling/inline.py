@@ -34,13 +34,25 @@ class InlineRunner:
         self._due = 0.0
 
     def put(self, request: Request) -> None:
-        """Let a request run in the next iteration of the event loop, or after the delay."""
+        """Let a request run in the next iteration of the event loop, or after the delay.
+
+        A batch that is full already runs first: hundreds of connections that are read in one
+        iteration would fill the queue, though there is time to answer them all.
+        """
+        if self.waiting.rows >= self.max_rows:
+            self._work()
         self.waiting.put(request)
         if self._next is None:
             self._schedule()
         elif self._due and self.waiting.rows >= self.max_rows:
             self._next.cancel()
             self._schedule()
+
+    def run_now(self) -> None:
+        """Run what waits, unless it waits for more on purpose."""
+        if self._next is not None and not self._delay:
+            self._next.cancel()
+            self._run()
 
     def put_back(self, batch: Batch) -> None:
         """Let the unanswered requests of a batch that failed run one by one."""
@@ -60,10 +72,13 @@ class InlineRunner:
             self._next = self._loop.call_soon(self._run)
 
     def _run(self) -> None:
-        batch = self.waiting.take(self.max_rows, perf_counter())
         self._next = None
-        if self.waiting.requests:
+        self._work()
+        if self.waiting.requests and self._next is None:
             self._schedule()
+
+    def _work(self) -> None:
+        batch = self.waiting.take(self.max_rows, perf_counter())
         if batch.requests:
             self._execute(batch)
         self._deliver(batch, self)

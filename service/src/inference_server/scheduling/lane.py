@@ -155,6 +155,15 @@ class Lane:
             self._alarm.set(deadline)
         return request
 
+    def require_room(self) -> None:
+        """Refuse now what `submit` would refuse after its body was read: 429 while it is full."""
+        if self._fast.requests + self._slow.requests >= self._plan.max_queue:
+            self._turn_away()
+
+    def run_now(self) -> None:
+        """Run now what waits for the next iteration of the event loop."""
+        self._inline.run_now()
+
     def _refuse(self) -> NoReturn:
         if self._refusal is None:
             self._metrics.rejected("deadline")
@@ -213,7 +222,8 @@ class Lane:
         metrics.waited(waits)
         metrics.depth(self.depth)
         self._failures = 0
-        if self._pace.observe(seconds, started):
+        # A machine that is too busy takes its time from a thread as well: that is no reason to go.
+        if self._pace.observe(batch.busy if self.inline else seconds, started):
             self._change_runner()
 
     def _answer(self, request: Request, outcome: Outcome) -> None:

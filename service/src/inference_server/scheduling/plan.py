@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from inference_server.settings import Settings
 
 _CPU = "CPUExecutionProvider"
+_WORTH = 0.9  # of a row's time: what a larger batch has to save at least
 _LARGEST_INLINE_FACTOR = 64  # times the batch size that warm-up measured
 
 
@@ -64,10 +65,13 @@ class LanePlan:
 def plan_lane(model: Runnable, config: ModelConfig, settings: Settings) -> LanePlan:
     """The plan of one model version on the hardware that it really runs on."""
     on_cpu = model.provider == _CPU
+    max_rows = model.max_batch_size
+    if on_cpu and config.max_batch_size is None and not config.batch_buckets:
+        max_rows = worthwhile_rows(model.seconds)
     return LanePlan(
-        max_rows=model.max_batch_size,
-        buckets=() if on_cpu or model.max_batch_size == 1 else model.buckets,
-        seconds=model.seconds[model.max_batch_size],
+        max_rows=max_rows,
+        buckets=() if on_cpu or max_rows == 1 else model.buckets,
+        seconds=model.seconds[max_rows],
         delay_seconds=config.batch_delay_ms / 1000,
         max_queue=config.max_queue or settings.max_queue,
         threads=config.instances or settings.inference_threads,
@@ -77,6 +81,16 @@ def plan_lane(model: Runnable, config: ModelConfig, settings: Settings) -> LaneP
         cache_bytes=config.cache,
         sample_shapes=config.warm_up_shapes,
     )
+
+
+def worthwhile_rows(seconds: Mapping[int, float]) -> int:
+    """The batch size, of those timed, beyond which no larger one saves a tenth of a row's time.
+
+    A batch that costs as much as its rows would only make the first of them wait for the last,
+    and one thread do what several could.
+    """
+    best = min(taken / rows for rows, taken in seconds.items())
+    return min(rows for rows, taken in seconds.items() if taken / rows * _WORTH <= best)
 
 
 def is_uniform(model: Runnable) -> bool:

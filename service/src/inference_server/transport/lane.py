@@ -65,6 +65,12 @@ class FastLane:
             if idle:
                 min(idle, key=lambda each: each.since).transport.close()
         self.connections[connection] = None
+        self.pipeline.alone = len(self.connections) == 1
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self.connections.pop(connection, None)
+        self.pipeline.alone = len(self.connections) == 1
 
     async def watch(self) -> None:
         """Once a second, end what takes longer than the limits allow."""
