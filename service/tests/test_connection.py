@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -236,6 +237,21 @@ def test_more_connections_than_allowed_cost_the_one_that_is_idle_longest(strict:
         finally:
             for other in others:
                 other.close()
+
+
+def test_requests_that_never_end_do_not_take_more_connections_than_allowed(strict: Server) -> None:
+    slow = []
+    for _ in range(60):
+        slow.append(socket.create_connection(address(strict), PATIENCE))
+        slow[-1].sendall(b"POST /pre")
+    with connected(strict) as connection:
+        connection.sendall(post())
+        assert read_answer(connection, bytearray())[0] == 200
+    told = 0
+    for each in slow:
+        with each, contextlib.suppress(ConnectionResetError):
+            told += closed_after(each).startswith(b"HTTP/1.1 408 ")
+    assert told <= 20
 
 
 def test_a_client_that_leaves_is_counted_as_such(server: Server) -> None:

@@ -59,11 +59,16 @@ class FastLane:
         return self._dated[1]
 
     def join(self, connection: Connection) -> None:
-        """Count a connection in; beyond the limit the one that is idle longest has to go."""
+        """Count a connection in; beyond the limit the one that is idle longest has to go.
+
+        Where none is idle, it is the one that has been sending its request longest.
+        """
         if len(self.connections) >= self.patience.connections:
-            idle = [each for each in self.connections if each.phase is Phase.IDLE]
-            if idle:
-                min(idle, key=lambda each: each.since).transport.close()
+            silent = [each for each in self.connections if each.phase is not Phase.ANSWER]
+            if silent:
+                last = min(silent, key=lambda each: (each.phase is not Phase.IDLE, each.since))
+                del self.connections[last]
+                last.transport.close()
         self.connections[connection] = None
         self.pipeline.alone = len(self.connections) == 1
 
