@@ -67,7 +67,7 @@ def slow_server(tmp_path: Path, start: Start) -> Server:
 
 
 def test_health_answers_while_a_model_runs_and_a_full_queue_refuses(slow_server: Server) -> None:
-    rows = {"instances": [[0] * SIZE] * 400}
+    rows = {"instances": [[0] * SIZE] * 1000}
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(slow_server.post, "/predict", rows) for _ in range(2)]
         depth = 'inference_queue_depth{model_id="slow"}'

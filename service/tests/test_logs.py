@@ -160,7 +160,7 @@ def test_a_reader_that_stops_blocks_nobody_and_is_told_what_it_missed() -> None:
         pipe.log.info(text)
     dropped = int(metrics.log_dropped.values[0])
     assert dropped > 1500
-    missed, lines = 0, pipe.lines(1)
+    missed, lines = 0, []  # type: tuple[int, list[dict[str, Any]]]
     while missed < dropped:  # told once for each time that there was room again
         lines = pipe.lines(len(lines) + 1)
         told = [re.match(r"(\d+) log lines found", line["message"]) for line in lines]

@@ -131,10 +131,10 @@ class BackgroundHandler(logging.Handler):
             if not self._waiting:
                 self._idle.set()
                 self._wake.wait()
+                self._wake.clear()
+                self._hurry.wait(_GATHER_SECONDS)
+                self._hurry.clear()
             self._idle.clear()
-            self._wake.clear()
-            self._hurry.wait(_GATHER_SECONDS)
-            self._hurry.clear()
             lines = [self._take() for _ in range(min(_LINES_A_WRITE, len(self._waiting)))]
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
