@@ -1,5 +1,6 @@
 """Several workers: shared out, replaced, blamed, stopped, each with real processes."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -8,6 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from inference_server.observability.families import EXITS
+from inference_server.observability.store import Store
+from inference_server.settings import Settings
+from inference_server.supervisor.board import Board, Place
+from inference_server.supervisor.quarantine import Quarantine
+from inference_server.supervisor.supervisor import Supervisor
 
 from .conftest import PATIENCE, Server, Start, wait_until
 
@@ -233,6 +240,28 @@ def test_workers_end_when_their_supervisor_is_killed(
     server.client.close()
     server.process.kill()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+def test_a_worker_inherits_no_connection_that_waits_to_be_dealt_out(tmp_path: Path) -> None:
+    # or its client would not see the end of it while that worker lives
+    board = Board(None, 1)
+    settings = Settings(model_repository=tmp_path)
+    counts = Store([EXITS])
+    ours, theirs = socket.socketpair()
+
+    def work(_: Place, channel: socket.socket) -> None:
+        held = supervisor._held
+        channel.send(b"inherited" if held is None or held.fileno() >= 0 else b"closed")
+
+    supervisor = Supervisor(settings, socket.socket(), board, Quarantine(tmp_path), counts, work)
+    supervisor._held, client = socket.socketpair()
+    context = multiprocessing.get_context("fork")
+    worker = context.Process(target=supervisor._be_worker, args=(board.places[0], theirs))
+    worker.start()
+    with ours, theirs, client, supervisor._held:
+        ours.settimeout(PATIENCE)
+        assert ours.recv(16) == b"closed"
+        worker.join(PATIENCE)
 
 
 def test_several_workers_stop_with_status_zero(repository: Path, start: Start) -> None:

@@ -147,6 +147,8 @@ class Supervisor:
         for worker in self._workers:
             if worker.channel is not None:
                 worker.channel.close()
+        if self._held is not None:
+            self._held.close()
         self._selector.close()
         self._listener.close()
         self._work(place, channel)
