@@ -36,7 +36,10 @@ def open_session(
     try:
         session = ort.InferenceSession(content, options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors share no base class
-        raise ModelLoadError("file", f"no usable ONNX model: {brief(error)}") from error
+        reason = brief(error)
+        for place in (folder, folder.resolve()):  # anybody may read the reason at /health
+            reason = reason.replace(f"{place}/", "")
+        raise ModelLoadError("file", f"no usable ONNX model: {reason}") from error
     session.disable_fallback()
     session._model_bytes = None  # kept for the fallback only: the weights once more
     return session
