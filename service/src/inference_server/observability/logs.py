@@ -202,8 +202,3 @@ class Sampler:
             return False
         self._sum -= 1
         return True
-
-
-def milliseconds_since(start: float) -> float:
-    """Time since `time.perf_counter()` said `start`, rounded to microseconds."""
-    return round((time.perf_counter() - start) * 1000, 3)

@@ -21,7 +21,6 @@ from inference_server.models.contract import ModelContract
 from inference_server.observability import families as f
 from inference_server.observability.exposition import (
     OPENMETRICS,
-    TEXT,
     Exemplar,
     Exposition,
     content_type,
@@ -33,7 +32,6 @@ from inference_server.observability.series import Counter, Family, Gauge, Histog
 from inference_server.observability.store import Store
 from inference_server.observability.traces import Span
 
-CONTENT_TYPE = TEXT
 NO_MODEL = ""
 
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
