@@ -207,15 +207,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     watching.cancel()
     loading.cancel()
     await asyncio.wait([loading, watching])
+    state.scheduler.close()  # whoever still waits after SHUTDOWN_SECONDS is answered now
     await state.catalog.stop()
-    state.scheduler.close()
     await state.guard.stop()
     await asyncio.to_thread(state.tracer.close)
     await asyncio.to_thread(state.prediction_log.close)
 
 
-def _settle(_: "asyncio.Task[None]") -> None:
+def _settle(loading: "asyncio.Task[None]") -> None:
     """Everything is loaded; what is there now stays, so the collector need not look at it again."""
+    if not loading.cancelled() and (error := loading.exception()) is not None:
+        _log.error("models could not be loaded", exc_info=error)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE)

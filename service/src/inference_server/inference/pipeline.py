@@ -95,6 +95,8 @@ class Pipeline:
     def _resume(self, call: Call, loaded: asyncio.Future[Served]) -> None:
         try:
             served = loaded.result()
+        except asyncio.CancelledError:
+            self._turn_away(call, RequestError(503, "the server is shutting down"))
         except Exception as error:
             self._turn_away(call, error)
         else:

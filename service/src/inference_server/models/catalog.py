@@ -211,6 +211,9 @@ class Catalog:
         """
         async with self._refreshing:
             found = await in_thread(lambda: scan(self._repository, name))
+            if name is None and not found.files and self.entries:
+                _log.error("the repository is empty: models are kept as they are")
+                return
             before = {entry: entry.file for entry in self.entries}
             self._directory.adopt(found, name)
             forced = name is not None

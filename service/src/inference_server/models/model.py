@@ -16,7 +16,7 @@ from inference_server.models.failures import (
     brief,
     is_allocation_failure,
 )
-from inference_server.models.hardware import CPU, TENSORRT, Hardware, choose_providers
+from inference_server.models.hardware import CPU, TENSORRT, Hardware, Providers, choose_providers
 from inference_server.models.session import Run, make_run, open_session
 from inference_server.models.signature import Tensor, TensorSpec, UnsupportedTensorError, read_spec
 from inference_server.models.warm_up import is_faster, warm_up
@@ -77,7 +77,7 @@ class Model:
         content, self.sha256 = _read(file)
         self.threads = file.config.intra_op_threads or hardware.intra_op_threads or hardware.cpus
         providers = choose_providers(file.config, hardware, self.sha256)
-        session = open_session(content, file.path.parent, self.threads, providers)
+        session = self._open(content, file, self.threads, providers)
         self.provider = session.get_providers()[0]
         self.device = "cpu" if self.provider == CPU else "gpu:0"
         if hardware.demands_gpu(file.config) and self.provider == CPU:
@@ -90,6 +90,13 @@ class Model:
         fixed = file.config.intra_op_threads or hardware.intra_op_threads
         if self.provider == CPU and self.threads > 1 and not fixed:
             self._prefer_one_thread(content, file)
+
+    @staticmethod
+    def _open(
+        content: bytes, file: ModelFile, threads: int, providers: Providers
+    ) -> ort.InferenceSession:
+        attested = file.expected_sha256 is not None
+        return open_session(content, file.path.parent, threads, providers, attested=attested)
 
     def _make_run(self, session: ort.InferenceSession) -> Run:
         return make_run(
@@ -104,7 +111,7 @@ class Model:
         """Take one thread where that is faster: waking others costs more than a small model."""
         if self.seconds[1] > _SMALL:
             return
-        run = self._make_run(open_session(content, file.path.parent, 1, [(CPU, {})]))
+        run = self._make_run(self._open(content, file, 1, [(CPU, {})]))
         if is_faster(run, self._run, self.inputs, self.config.warm_up_shapes):
             self.threads, self._run = 1, run
             self._warm_up()

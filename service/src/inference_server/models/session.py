@@ -1,6 +1,7 @@
 """ONNX Runtime sessions: opened with the settings that serving needs, run in three ways."""
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +19,13 @@ _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 
 
 def open_session(
-    content: bytes, folder: Path, threads: int, providers: Providers
+    content: bytes, folder: Path, threads: int, providers: Providers, *, attested: bool
 ) -> ort.InferenceSession:
     """A session on the model's bytes; external data is read from `folder`.
 
-    Raises ModelLoadError (`file`). It may run on the CPU whatever was asked for: `get_providers`
-    tells.
+    A model that is `attested` by its hash may have none, as the hash does not cover it. Raises
+    ModelLoadError (`file`, `hash`). The session may run on the CPU whatever was asked for:
+    `get_providers` tells.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what runs wrong is raised as well, and logged as JSON
@@ -31,7 +33,8 @@ def open_session(
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(folder)
+        "session.model_external_initializers_file_folder_path",
+        os.devnull if attested else str(folder),
     )
     try:
         session = ort.InferenceSession(content, options, providers=providers)
@@ -39,6 +42,9 @@ def open_session(
         reason = brief(error)
         for place in (folder, folder.resolve()):  # anybody may read the reason at /health
             reason = reason.replace(f"{place}/", "")
+        if attested and os.devnull in reason:
+            message = "it has weights in a second file, which its sha256 does not cover"
+            raise ModelLoadError("hash", message) from error
         raise ModelLoadError("file", f"no usable ONNX model: {reason}") from error
     session.disable_fallback()
     session._model_bytes = None  # kept for the fallback only: the weights once more

@@ -141,7 +141,10 @@ class Place:
     def claim(self, label: str) -> int:
         """A byte for one thread that runs `name/version`."""
         unused = self._unused.setdefault(label, [])
-        index = unused.pop() if unused else next(self._free, _NO_SLOT)
+        try:
+            index = unused.pop()
+        except IndexError:  # perhaps another thread has just taken the last one
+            index = next(self._free, _NO_SLOT)
         if index != _NO_SLOT:
             self.part[index + 1 : index + _SLOT] = label.encode().ljust(_SLOT - 1, b"\0")
         return index

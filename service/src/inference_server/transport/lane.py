@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from inference_server.inference.pipeline import Pipeline
     from inference_server.security.guard import Guard
     from inference_server.transport.connection import Connection
+
+_log = logging.getLogger(__name__)
 
 
 class Phase(Enum):
@@ -83,7 +86,10 @@ class FastLane:
             await asyncio.sleep(1)
             self.second += 1
             for connection in list(self.connections):
-                self._judge(connection)
+                try:
+                    self._judge(connection)
+                except Exception:  # the limits of all others hold on
+                    _log.exception("a connection could not be judged")
 
     def _judge(self, connection: Connection) -> None:
         waited = self.second - connection.since
