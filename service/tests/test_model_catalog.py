@@ -160,9 +160,20 @@ async def test_attested_bytes_are_not_replaced_by_others(tmp_path: Path) -> None
         assert catalog.ready
         assert catalog.find("m", None, {}).model.sha256 == digest
         assert "sha256 is" in str(catalog.entry("m").reason)
+        put(tmp_path, "other")
         shutil.rmtree(tmp_path / "m")
         await catalog.refresh()
         assert not catalog.ready
+
+
+@in_loop
+async def test_a_repository_that_is_away_takes_no_model_out(tmp_path: Path) -> None:
+    put(tmp_path)
+    async with catalog_of(tmp_path, mode="poll", poll_seconds=3600) as catalog:
+        shutil.rmtree(tmp_path / "m")
+        await catalog.refresh()
+        assert catalog.ready
+        assert catalog.find("m", None, {}).model.version == 1
 
 
 # Hot changes.
