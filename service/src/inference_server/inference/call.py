@@ -12,7 +12,7 @@ from inference_server.models.signature import Tensor
 if TYPE_CHECKING:
     from inference_server.models.model import Model
     from inference_server.observability.traces import Span
-    from inference_server.security.guard import Client
+    from inference_server.security.client import Client
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inference_server.errors import CLIENT_CLOSED, RequestError, error_response
 from inference_server.inference.pipeline import Pipeline
 from inference_server.security.audit import audit
-from inference_server.security.guard import SCOPE_OF, Client, model_of
+from inference_server.security.client import Client
+from inference_server.security.guard import SCOPE_OF, model_of
 from inference_server.state import State
 from inference_server.transport.asgi import target
 
