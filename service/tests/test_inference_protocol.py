@@ -162,7 +162,7 @@ def test_a_wrong_request_is_refused_with_what_was_wrong(
         b'{"inputs": [NaN]}',
         b'{"inputs": Infinity}',
         b"\xff\xfe",
-        b"[" * 5000,
+        b"[" * 60,
         b'{"inputs": [1e999]}',
     ],
 )
@@ -170,6 +170,12 @@ def test_what_is_no_json_is_refused(server: Server, body: bytes) -> None:
     answer = server.post(INFER, body)
     assert answer.status_code == 400
     assert "no JSON" in answer.json()["error"]
+
+
+def test_json_that_is_nested_too_deep_is_refused(server: Server) -> None:
+    answer = server.post(INFER, b"[" * 5000)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "the JSON is nested deeper than 64"
 
 
 @pytest.mark.parametrize(
