@@ -25,7 +25,7 @@ test: $(READY) ## Run every test that needs no cluster; with CI=true, hold cover
 	@$(BIN)/python tools/install.py kustomize schemas prometheus pod-security report-schemas http-load
 	@rm -f .coverage .coverage.*
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(CI),--cov --cov-report=) $(PYTEST_ARGS)
-	@$(if $(CI),$(BIN)/coverage report)
+	@$(if $(CI),rm -f .coverage.* && $(BIN)/coverage report)
 
 .PHONY: mutants
 mutants: $(READY) ## Break every promise of the overlays and of the analyses once, and list what no test misses
