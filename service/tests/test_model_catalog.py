@@ -180,6 +180,21 @@ async def test_a_repository_that_is_away_takes_no_model_out(tmp_path: Path) -> N
 
 
 @in_loop
+async def test_a_version_that_is_removed_leaves_no_gap(tmp_path: Path) -> None:
+    put(tmp_path, version=1)
+    put(tmp_path, version=2)
+    async with catalog_of(tmp_path, mode="explicit", preload=frozenset({"m"})) as catalog:
+        assert catalog.find("m", None, {}).model.version == 2
+        shutil.rmtree(tmp_path / "m" / "2")
+        removing = asyncio.ensure_future(catalog.load_model("m"))
+        while not removing.done():
+            assert catalog.find("m", None, {}).model.version in (1, 2)
+            await asyncio.sleep(0)
+        await removing
+        assert catalog.find("m", None, {}).model.version == 1
+
+
+@in_loop
 async def test_reloads_under_concurrent_load_lose_no_request(tmp_path: Path) -> None:
     put(tmp_path)
     async with catalog_of(tmp_path, mode="poll", poll_seconds=3600) as catalog:

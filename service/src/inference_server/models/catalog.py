@@ -231,6 +231,7 @@ class Catalog:
     async def _drop(self, entry: Entry, gone: bool) -> None:
         siblings = [each for each in self._directory.of(entry.file.name) if each is not entry]
         if gone or any(each.served is not None for each in siblings):
+            entry.on_demand = entry.required = False  # no request may wait for it any more
             await self._lifecycle.unload(entry, "no longer in the repository")
             self._directory.remove(entry)
             self._metrics.forget(entry.file.name, entry.file.version)
