@@ -9,10 +9,10 @@ import pytest
 from inference_server.errors import RequestError
 from inference_server.models.config import ModelConfig
 from inference_server.models.contract import ModelContract
-from inference_server.models.signature import TensorSpec
+from inference_server.models.signature import TensorSpec, sample_feeds
 from inference_server.observability.metrics import Metrics
 from inference_server.scheduling.lanes import Scheduler
-from inference_server.scheduling.plan import LanePlan, plan_lane, sample_feeds, worthwhile_rows
+from inference_server.scheduling.plan import LanePlan, plan_lane, worthwhile_rows
 from inference_server.settings import Settings
 
 from .lanes import Asked, Gate, statuses
@@ -66,7 +66,9 @@ def test_the_probe_of_a_failing_model_has_the_shapes_of_its_warm_up(settings: Se
         "x": TensorSpec("x", "FP32", np.float32, ("N", None, 2, "w")),
         "s": TensorSpec("s", "BYTES", np.object_, ("N", 3)),
     }
-    feeds = sample_feeds(model, plan(settings, model, warm_up_shapes={"x": [5, 2, 7]}))
+    feeds = sample_feeds(
+        model.inputs.values(), plan(settings, model, warm_up_shapes={"x": [5, 2, 7]}).sample_shapes
+    )
     assert {name: tensor.shape for name, tensor in feeds.items()} == {
         "x": (1, 5, 2, 7),
         "s": (1, 3),

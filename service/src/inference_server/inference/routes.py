@@ -1,10 +1,11 @@
 """Which paths ask for an inference, and of which model."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from inference_server.inference.call import Read
+from inference_server.inference.call import Answer, Call, Read
 from inference_server.protocol import predict, v1, v2
 
 _SEGMENT = "([^/?:]+)"
@@ -26,6 +27,22 @@ class Route(NamedTuple):
     model: str | None
     version: str | None
     query: dict[str, str]
+
+    def call(
+        self, headers: Mapping[bytes, bytes], body: bytes, reply: Callable[[Answer], bool]
+    ) -> Call:
+        """The inference that a request to this path asks for."""
+        return Call(
+            self.endpoint,
+            self.path,
+            self.read,
+            self.model,
+            self.version,
+            headers,
+            body,
+            reply,
+            self.query,
+        )
 
 
 def match(target: str) -> Route | None:

@@ -1,6 +1,6 @@
 """What a model takes and gives: names, datatypes and shapes of its tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,12 +56,27 @@ class TensorSpec:
         """The shape as the protocol writes it: -1 for a dynamic dimension."""
         return [size if isinstance(size, int) else -1 for size in self.shape]
 
-    def sample(self) -> Tensor:
-        """A synthetic tensor of zeros (or empty strings), each dynamic dimension 1."""
-        shape = [size if isinstance(size, int) else 1 for size in self.shape]
+    def sized(self, rows: int, inner: Sequence[int] = ()) -> list[int]:
+        """The shape with `rows` for a dynamic first dimension, `inner` (else 1) for later ones."""
+        told = [rows, *inner]
+        told += [1] * (len(self.shape) - len(told))
+        return [
+            size if isinstance(size, int) else told[place] for place, size in enumerate(self.shape)
+        ]
+
+    def sample(self, inner: Sequence[int] = ()) -> Tensor:
+        """One row of zeros (or empty strings); `inner` are the sizes of later dimensions."""
+        shape = self.sized(1, inner)
         if self.datatype == "BYTES":
             return np.full(shape, "", dtype=np.object_)
         return np.zeros(shape, dtype=self.dtype)
+
+
+def sample_feeds(
+    specs: Iterable[TensorSpec], shapes: Mapping[str, Sequence[int]]
+) -> dict[str, Tensor]:
+    """A row of zeros for each input; `shapes` holds, by name, sizes after the first dimension."""
+    return {spec.name: spec.sample(shapes.get(spec.name, ())) for spec in specs}
 
 
 def read_spec(argument: NodeArgument) -> TensorSpec:

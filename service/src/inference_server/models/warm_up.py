@@ -9,7 +9,7 @@ import numpy as np
 from inference_server.models.bfloat16 import from_bfloat16, to_bfloat16
 from inference_server.models.failures import ModelLoadError, brief
 from inference_server.models.session import Run
-from inference_server.models.signature import Tensor, TensorSpec
+from inference_server.models.signature import Tensor, TensorSpec, sample_feeds
 
 _DISTINCT = 4  # random rows that a probe tells apart
 _ODD = (2, 3, 5, 7)  # sizes between the buckets, which other kernels may compute
@@ -36,7 +36,7 @@ def warm_up(
     `shapes` holds sizes of dynamic dimensions after the first; `tolerance` is relative to values
     larger than 1, absolute below.
     """
-    zeros = {spec.name: _zeros(spec, shapes) for spec in inputs.values()}
+    zeros = sample_feeds(inputs.values(), shapes)
     try:
         run(zeros)
     except Exception as error:  # ONNX Runtime's errors share no base class
@@ -56,7 +56,7 @@ def warm_up(
 
 def is_faster(run: Run, than: Run, inputs: Specs, shapes: Shapes) -> bool:
     """Whether one row takes less time this way, by the best of several runs in turn."""
-    zeros = {spec.name: _zeros(spec, shapes) for spec in inputs.values()}
+    zeros = sample_feeds(inputs.values(), shapes)
     run(zeros)
     ours, theirs = zip(
         *((_time(run, zeros), _time(than, zeros)) for _ in range(_TURNS)), strict=True
@@ -140,30 +140,9 @@ def _time(run: Run, feeds: Mapping[str, Tensor]) -> float:
     return min(taken)
 
 
-def _shape(spec: TensorSpec, shapes: Shapes, rows: int) -> list[int]:
-    """One row's shape: a dynamic dimension is `rows` where it is the first, else as told or 1."""
-    told = shapes.get(spec.name, ())
-    shape = []
-    for place, size in enumerate(spec.shape):
-        if isinstance(size, int):
-            shape.append(size)
-        elif place == 0:
-            shape.append(rows)
-        else:
-            shape.append(told[place - 1] if place <= len(told) else 1)
-    return shape
-
-
-def _zeros(spec: TensorSpec, shapes: Shapes) -> Tensor:
-    shape = _shape(spec, shapes, 1)
-    if spec.datatype == "BYTES":
-        return np.full(shape, "", dtype=np.object_)
-    return np.zeros(shape, dtype=spec.dtype)
-
-
 def _random(spec: TensorSpec, shapes: Shapes, random: np.random.Generator) -> Tensor:
     """Distinct rows, small enough to be indices of any table: 0 or 1, or from 0 to 1."""
-    shape = _shape(spec, shapes, _DISTINCT)
+    shape = spec.sized(_DISTINCT, shapes.get(spec.name, ()))
     if spec.datatype == "BYTES":
         return random.choice(["a", "b", "c", "d"], shape).astype(np.object_)
     if spec.datatype == "BF16":

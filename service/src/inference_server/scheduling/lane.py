@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from inference_server.errors import CLIENT_CLOSED, RequestError
 from inference_server.models.failures import InferenceError
+from inference_server.models.signature import sample_feeds
 from inference_server.scheduling.batch import (
     Batch,
     Done,
@@ -32,7 +33,6 @@ from inference_server.scheduling.plan import (
     Runnable,
     inline_rows,
     is_uniform,
-    sample_feeds,
 )
 from inference_server.scheduling.reports import LaneMetrics, RunMarker
 from inference_server.scheduling.threads import ThreadRunner
@@ -310,7 +310,12 @@ class Lane:
 
     def _probe(self) -> None:
         """Is it the model or the requests? What warm-up ran has to run still."""
-        request = Request(sample_feeds(self._model, self._plan), 1, self._judge, perf_counter())
+        request = Request(
+            sample_feeds(self._model.inputs.values(), self._plan.sample_shapes),
+            1,
+            self._judge,
+            perf_counter(),
+        )
         request.alone = True
         self._unanswered += 1
         (self._inline if self._inline_rows else self._threads).put(request)

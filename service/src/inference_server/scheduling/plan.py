@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from inference_server.models.signature import Tensor, TensorSpec
 
 if TYPE_CHECKING:
@@ -108,14 +106,3 @@ def inline_rows(plan: LanePlan) -> int:
         return 0
     factor = min(plan.inline_seconds / max(plan.seconds, 1e-6), _LARGEST_INLINE_FACTOR)
     return int(plan.max_rows * factor)
-
-
-def sample_feeds(model: Runnable, plan: LanePlan) -> dict[str, Tensor]:
-    """One row of zeros or empty strings, in the shapes in which warm-up ran it."""
-    feeds = {}
-    for spec in model.inputs.values():
-        told = plan.sample_shapes.get(spec.name, ())
-        sizes = [(told[at - 1] if 0 < at <= len(told) else 1) for at in range(len(spec.shape))]
-        shape = [size if isinstance(size, int) else sizes[at] for at, size in enumerate(spec.shape)]
-        feeds[spec.name] = np.resize(spec.sample(), shape)
-    return feeds

@@ -54,15 +54,4 @@ def _call(request: Request, route: Route, answer: "asyncio.Future[Answer]") -> C
         answer.set_result(given)
         return True
 
-    headers = dict(request.scope["headers"])
-    return Call(
-        route.endpoint,
-        route.path,
-        route.read,
-        route.model,
-        route.version,
-        headers,
-        b"",
-        reply,
-        route.query,
-    )
+    return route.call(dict(request.scope["headers"]), b"", reply)

@@ -245,18 +245,7 @@ class Connection(HttpToolsProtocol):
             self._lane.pipeline.answer(call)
 
     def _make_call(self, exchange: _Exchange, body: bytes) -> Call:
-        route = exchange.route
-        exchange.call = Call(
-            route.endpoint,
-            route.path,
-            route.read,
-            route.model,
-            route.version,
-            self._fields,
-            body,
-            self._reply,
-            route.query,
-        )
+        exchange.call = exchange.route.call(self._fields, body, self._reply)
         return exchange.call
 
     def _reply(self, answer: Answer) -> bool:
