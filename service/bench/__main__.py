@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import TypeVar
 
 from service.bench import baseline, models, page
 from service.bench.effort import FULL, QUICK, Effort, Machine, say
@@ -29,30 +30,20 @@ from service.bench.verdicts import (
 )
 
 Part = Callable[[Effort, Verdicts], str]
+Found = TypeVar("Found")
 
 
-def _peers(effort: Effort, verdicts: Verdicts) -> str:
-    found = peers.measure(effort)
-    judge_peers(found, verdicts)
-    return page.peer_part(found)
+def _part(
+    measure: Callable[[Effort], Found],
+    judge: Callable[[Found, Verdicts], None],
+    write: Callable[[Found], str],
+) -> Part:
+    def part(effort: Effort, verdicts: Verdicts) -> str:
+        found = measure(effort)
+        judge(found, verdicts)
+        return write(found)
 
-
-def _images(effort: Effort, verdicts: Verdicts) -> str:
-    found = images.measure(effort)
-    judge_images(found, verdicts)
-    return page.image_part(found)
-
-
-def _rows(effort: Effort, verdicts: Verdicts) -> str:
-    found = rows.measure(effort)
-    judge_rows(found, verdicts)
-    return page.row_part(found)
-
-
-def _open_loop(effort: Effort, verdicts: Verdicts) -> str:
-    found = open_loop.measure(effort)
-    judge_open_loop(found, verdicts)
-    return page.open_part(found)
+    return part
 
 
 def _overload(effort: Effort, verdicts: Verdicts) -> str:
@@ -61,27 +52,15 @@ def _overload(effort: Effort, verdicts: Verdicts) -> str:
     return page.overload_part(slow, fast)
 
 
-def _features(effort: Effort, verdicts: Verdicts) -> str:
-    found = features.measure(effort)
-    judge_features(found, verdicts)
-    return page.feature_part(found)
-
-
-def _soak(effort: Effort, verdicts: Verdicts) -> str:
-    found = soak.measure(effort)
-    judge_soak(found, verdicts)
-    return page.soak_part(found)
-
-
 PARTS: dict[str, Part] = {
-    "peers": _peers,
-    "images": _images,
-    "rows": _rows,
-    "open-loop": _open_loop,
+    "peers": _part(peers.measure, judge_peers, page.peer_part),
+    "images": _part(images.measure, judge_images, page.image_part),
+    "rows": _part(rows.measure, judge_rows, page.row_part),
+    "open-loop": _part(open_loop.measure, judge_open_loop, page.open_part),
     "overload": _overload,
-    "features": _features,
+    "features": _part(features.measure, judge_features, page.feature_part),
 }
-SOAK: dict[str, Part] = {"soak": _soak}
+SOAK: dict[str, Part] = {"soak": _part(soak.measure, judge_soak, page.soak_part)}
 
 
 def main() -> int:

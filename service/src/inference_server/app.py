@@ -160,7 +160,6 @@ def make_state(settings: Settings) -> State:
 
 
 def _make_catalog(settings: Settings, metrics: Metrics, scheduler: Scheduler) -> Catalog:
-
     def open_lane(model: Model, config: ModelConfig) -> Lane:
         def failed(reason: str, detail: str) -> None:
             catalog.model_failed(model.name, model.version, f"{reason}: {detail}", model)

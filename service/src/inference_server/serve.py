@@ -43,9 +43,8 @@ def serve(settings: Settings) -> int:
 
     Raises CannotListenError, KeyFileError, StateFolderError.
     """
-    os.environ.setdefault(
-        "ORT_DISABLE_TELEMETRY", "1"
-    )  # ONNX Runtime's builds report to their maker
+    # ONNX Runtime's builds report to their maker.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # until there is something to drain
