@@ -341,10 +341,10 @@ def test_keys_are_asked_for(
 
 @pytest.fixture
 def busy(tmp_path: Path, start: Start) -> Spoken:
-    """A slow model that runs one request and lets one wait."""
+    """A slow model that runs one request and lets two wait."""
     slow(tmp_path / "slow" / "1" / "model.onnx")
     (tmp_path / "slow" / "config.yaml").write_text("max_batch_size: 1\n")
-    return speak(start, tmp_path, "--max-queue=1", "--drain-seconds=1")
+    return speak(start, tmp_path, "--max-queue=2", "--drain-seconds=1")
 
 
 def heavy(rows: int = 64) -> dict[str, Any]:
@@ -372,9 +372,9 @@ def test_a_client_that_leaves_frees_its_place(busy: Spoken) -> None:
     infer = busy.channel.unary_unary(SERVICE + "ModelInfer").future
     request = schema.message("inference.ModelInferRequest")(**heavy(512)).SerializeToString()
     running = infer(request, timeout=60)
-    wait_until(lambda: busy.server.metric(DEPTH) == 0 and running.running())
+    wait_until(lambda: busy.server.metric(ACTIVE) == 2)  # and the one that asks for this
     leaving = infer(request, timeout=60)
-    wait_until(lambda: busy.server.metric(DEPTH) == 1)
+    wait_until(lambda: busy.server.metric(ACTIVE) == 3 and busy.server.metric(DEPTH) == 1)
     leaving.cancel()
     wait_until(lambda: busy.server.metric(DEPTH) == 0)
     assert not running.done()

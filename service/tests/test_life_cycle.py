@@ -1,5 +1,6 @@
 """Starting, overload, draining and stopping of a real process."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -67,18 +68,17 @@ def slow_server(tmp_path: Path, start: Start) -> Server:
 
 
 def test_health_answers_while_a_model_runs_and_a_full_queue_refuses(slow_server: Server) -> None:
-    rows = {"instances": [[0] * SIZE] * 1000}
+    rows = json.dumps({"instances": [[0] * SIZE] * 1000})
+    refusals = 'inference_rejected_total{model_id="slow",reason="queue_full"}'
     with ThreadPoolExecutor() as pool:
-        running = [pool.submit(slow_server.post, "/predict", rows) for _ in range(2)]
-        depth = 'inference_queue_depth{model_id="slow"}'
-        wait_until(lambda: slow_server.metric(depth) == 1)
+        asked = [pool.submit(slow_server.client.post, "/predict", content=rows) for _ in range(5)]
+        wait_until(lambda: bool(slow_server.metric(refusals)))
         assert slow_server.get("/v2/health/ready").status_code == 200
-        refused = slow_server.post("/predict", {"instances": [[0] * SIZE]})
-        assert refused.status_code == 429
-        assert int(refused.headers["retry-after"]) >= 1
-        assert [each.result(PATIENCE).status_code for each in running] == [200, 200]
-    sample = 'inference_rejected_total{model_id="slow",reason="queue_full"}'
-    assert slow_server.metric(sample) == 1
+        answers = [each.result(PATIENCE) for each in asked]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == slow_server.metric(refusals)
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    assert {answer.status_code for answer in answers} == {200, 429}
 
 
 def test_a_request_in_flight_is_finished_before_the_end(slow_server: Server) -> None:

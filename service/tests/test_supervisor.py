@@ -137,7 +137,7 @@ def test_a_model_that_faults_is_quarantined_at_once(
         server.post("/predict", POISON)
     wait_until(lambda: (folder / "quarantine").exists())
     assert (folder / "quarantine").read_text() == "flowers/10 SIGSEGV\n"
-    assert reasons(server) == ["SIGSEGV"]
+    wait_until(lambda: reasons(server) == ["SIGSEGV"])
     wait_until(lambda: all("SIGSEGV" in models["10"] for models in models_of_each_worker(server)))
     for _ in range(10):
         with httpx.Client(base_url=server.client.base_url, timeout=PATIENCE) as client:
