@@ -38,6 +38,7 @@ def links(text: str) -> list[str]:
     return [each for each in re.findall(r"\]\(([^)\s]+)\)", prose(text)) if "://" not in each]
 
 
+@cache
 def anchors(text: str) -> set[str]:
     """The anchors that GitHub gives the headings: the second of one name ends in -1."""
     found: Counter[str] = Counter()

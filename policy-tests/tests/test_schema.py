@@ -1,10 +1,13 @@
 """The schema check agrees with kubernetes-validate and knows the structural schemas of CRDs."""
 
 import json
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import kubernetes_validate.utils
 import pytest
 from gitops_policy import Config, lint
 from gitops_policy.apis.catalogue import built_in
@@ -45,6 +48,16 @@ def _core_documents() -> list[Any]:
     ]
 
 
+@pytest.fixture(scope="module")
+def _schemas_are_read_once() -> Iterator[None]:
+    """It reads one megabyte of definitions for each document."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = cache(kubernetes_validate.utils.schema_contents)
+        patch.setattr(kubernetes_validate.utils, "schema_contents", read)
+        yield
+
+
+@pytest.mark.usefixtures("_schemas_are_read_once")
 @pytest.mark.parametrize("document", _core_documents())
 def test_the_verdict_is_that_of_kubernetes_validate(document: dict[str, Any]) -> None:
     try:
