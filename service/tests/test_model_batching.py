@@ -1,6 +1,8 @@
 """Rows are joined only where a probe has shown that they do not influence each other."""
 
 import logging
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ import pytest
 from inference_server.models.config import ModelConfig
 from inference_server.models.hardware import Hardware, choose_providers, gpu_name
 from inference_server.models.model import InferenceError, Model, ModelFile, ModelLoadError
+from inference_server.models.session import Run
+from inference_server.models.signature import Tensor, TensorSpec
+from inference_server.models.warm_up import warm_up
 from onnx import TensorProto
 
 from .onnx_models import FLOAT, classifier, echo, logarithm, lookup, node, pair, value, write
@@ -50,9 +55,34 @@ def centred(path: Path) -> Path:
 def test_independent_rows_are_joined_and_every_bucket_is_timed(tmp_path: Path) -> None:
     model = load(classifier(tmp_path / "m.onnx"))
     assert model.batchable
-    assert model.max_batch_size == 32
-    assert model.buckets == tuple(model.seconds) == (1, 2, 4, 8, 16, 32)
+    assert model.buckets[:6] == (1, 2, 4, 8, 16, 32)
+    assert model.buckets == tuple(model.seconds)
+    assert model.max_batch_size == model.buckets[-1]
     assert all(seconds > 0 for seconds in model.seconds.values())
+
+
+ROWS = {"x": TensorSpec("x", "FP32", np.dtype(np.float32), ("N", 1))}
+
+
+def observe(run: Run) -> list[int]:
+    """Sizes of which warm-up makes use."""
+    return list(warm_up(run, ROWS, ROWS, {}, (1, 2, 4), 0, larger=(8, 16)).seconds)
+
+
+def test_larger_batches_are_tried_while_a_run_is_quick() -> None:
+    def run(feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        if len(feeds["x"]) == 8:
+            time.sleep(0.001)
+        return [feeds["x"]]
+
+    assert observe(run) == [1, 2, 4, 8]
+
+
+def test_a_larger_batch_in_which_rows_mix_is_not_used() -> None:
+    def run(feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        return [feeds["x"] + (len(feeds["x"]) > 8)]
+
+    assert observe(run) == [1, 2, 4, 8]
 
 
 def test_the_configured_buckets_are_the_sizes(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_an_ensemble_answers_as_its_members_do_one_after_the_other(repository: P
             np.testing.assert_array_equal(answer["kind"], expected["label"])
             assert list(both.inputs) == ["measured"]
             assert both.batchable
-            assert both.max_batch_size == 32
+            assert both.max_batch_size == max(both.seconds) >= 32
             assert both.seconds[32] > catalog.model("flowers").seconds[32]
             assert (both.contract.class_output, both.contract.score_output) == ("kind", "scores")
             assert both.contract.output_ranges == {"scores": (0, 1)}

@@ -24,6 +24,7 @@ from inference_server.models.warm_up import is_faster, warm_up
 __all__ = ["Hardware", "InferenceError", "Model", "ModelFile", "ModelLoadError"]
 
 _DEFAULT_BATCH = 32
+_QUICK_BATCHES = (64, 128, 256)  # as well, on a CPU, while a run of half as many is quick
 _SMALL = 0.5e-3  # seconds of a row; beyond it several threads win
 _GPU_TOLERANCE = 1e-2  # TF32 and kernels that differ by size
 
@@ -124,12 +125,19 @@ class Model:
         tolerance = config.batch_tolerance
         if tolerance is None:
             tolerance = 0 if self.provider == CPU else _GPU_TOLERANCE
+        unbound = self.provider == CPU and not (config.max_batch_size or config.batch_buckets)
         observed = warm_up(
-            self._run, self.inputs, self.outputs, config.warm_up_shapes, sizes, tolerance
+            self._run,
+            self.inputs,
+            self.outputs,
+            config.warm_up_shapes,
+            sizes,
+            tolerance,
+            larger=_QUICK_BATCHES if unbound else (),
         )
         self.seconds = observed.seconds
         self.batchable = observed.unbatchable is None
-        self.buckets = tuple(sorted(sizes)) if self.batchable else (1,)
+        self.buckets = tuple(sorted(self.seconds))
         self.max_batch_size = self.buckets[-1]
         if observed.unbatchable:
             _log.info(

@@ -1,7 +1,7 @@
 """The first runs of a model: they warm every batch size, time it, and show whether rows mix."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,8 @@ _DISTINCT = 4  # random rows that a probe tells apart
 _ODD = (2, 3, 5, 7)  # sizes between the buckets, which other kernels may compute
 _TURNS = 10
 _CHEAP = 0.05  # seconds; a longer run is timed once
+_TIMED = 0.002  # seconds for which a shorter run is repeated
+_QUICK = 0.25e-3  # seconds; twice the rows of such a run are worth a look
 
 Shapes = Mapping[str, tuple[int, ...]]
 Specs = Mapping[str, TensorSpec]
@@ -29,12 +31,18 @@ class Observed:
 
 
 def warm_up(
-    run: Run, inputs: Specs, outputs: Specs, shapes: Shapes, sizes: Sequence[int], tolerance: float
+    run: Run,
+    inputs: Specs,
+    outputs: Specs,
+    shapes: Shapes,
+    sizes: Sequence[int],
+    tolerance: float,
+    larger: Sequence[int] = (),
 ) -> Observed:
     """Run one row, then every size if rows are independent; raises ModelLoadError (`warm_up`).
 
     `shapes` holds sizes of dynamic dimensions after the first; `tolerance` is relative to values
-    larger than 1, absolute below.
+    larger than 1, absolute below. Sizes that are `larger` are run while the one before is quick.
     """
     zeros = sample_feeds(inputs.values(), shapes)
     try:
@@ -47,7 +55,7 @@ def warm_up(
     if reason := _unjoinable(inputs, outputs):
         return Observed(alone, reason)
     try:
-        return Observed(_probe(run, inputs, outputs, shapes, sizes, tolerance))
+        return Observed(_probe(run, inputs, outputs, shapes, sizes, tolerance, larger))
     except _RowsMixError as mixed:
         return Observed(alone, str(mixed))
     except Exception as error:  # a random row may be none that the model takes
@@ -84,13 +92,20 @@ def _unjoinable(inputs: Specs, outputs: Specs) -> str | None:
 
 
 def _probe(
-    run: Run, inputs: Specs, outputs: Specs, shapes: Shapes, sizes: Sequence[int], tolerance: float
+    run: Run,
+    inputs: Specs,
+    outputs: Specs,
+    shapes: Shapes,
+    sizes: Sequence[int],
+    tolerance: float,
+    larger: Sequence[int],
 ) -> dict[int, float]:
     random = np.random.default_rng(0)
     rows = {spec.name: _random(spec, shapes, random) for spec in inputs.values()}
     alone = [run({name: tensor[i : i + 1] for name, tensor in rows.items()}) for i in range(4)]
-    seconds = {}
-    for size in sorted({*sizes, *(odd for odd in _ODD if odd < max(sizes))}):
+
+    def check(size: int) -> Callable[[], float]:
+        """Run so many rows, compare them, and return what times such a run."""
         picks = np.arange(size) % _DISTINCT
         feeds = {name: tensor[picks] for name, tensor in rows.items()}
         start = time.perf_counter()
@@ -99,8 +114,19 @@ def _probe(
         for index, spec in enumerate(outputs.values()):
             expected = [alone[pick][index] for pick in picks]
             _compare(spec, together[index], expected, size, tolerance)
-        if size in sizes:
-            seconds[size] = taken if taken > _CHEAP else _time(run, feeds)
+        return lambda: taken if taken > _CHEAP else _time(run, feeds)
+
+    for odd in _ODD:
+        if odd < max(sizes):
+            check(odd)
+    seconds = {size: check(size)() for size in sorted(sizes)}
+    for size in larger:
+        if seconds[max(seconds)] > _QUICK:
+            break
+        try:
+            seconds[size] = check(size)()
+        except _RowsMixError:  # so it is not used
+            break
     return seconds
 
 
@@ -131,9 +157,9 @@ def _equal(spec: TensorSpec, given: Tensor, expected: Tensor, tolerance: float) 
 
 
 def _time(run: Run, feeds: Mapping[str, Tensor]) -> float:
-    """The shorter of two runs: other work on the machine only ever adds."""
+    """The shortest of at least two runs: other work on the machine only ever adds."""
     taken = []
-    for _ in range(2):
+    while len(taken) < 2 or (sum(taken) < _TIMED and len(taken) < _TURNS):
         start = time.perf_counter()
         run(feeds)
         taken.append(time.perf_counter() - start)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _CPU = "CPUExecutionProvider"
 _WORTH = 0.9  # of a row's time: what a larger batch has to save at least
+_AROUND = 50e-6  # seconds that a run costs beside ONNX Runtime
 _LARGEST_INLINE_FACTOR = 64  # times the batch size that warm-up measured
 
 
@@ -87,8 +88,9 @@ def worthwhile_rows(seconds: Mapping[int, float]) -> int:
     A batch that costs as much as its rows would only make the first of them wait for the last,
     and one thread do what several could.
     """
-    best = min(taken / rows for rows, taken in seconds.items())
-    return min(rows for rows, taken in seconds.items() if taken / rows * _WORTH <= best)
+    each = {rows: (taken + _AROUND) / rows for rows, taken in seconds.items()}
+    best = min(each.values())
+    return min(rows for rows, cost in each.items() if cost * _WORTH <= best)
 
 
 def is_uniform(model: Runnable) -> bool:
