@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -84,10 +86,14 @@ def test_a_program_that_never_answers_is_given_up(group: ProcessGroup) -> None:
 
 
 def test_the_last_answer_is_said_when_a_program_is_never_ready(group: ProcessGroup) -> None:
-    port = free_port()
-    process = group.start("files", [sys.executable, "-m", "http.server", str(port)])
-    with pytest.raises(ProcessError, match="404"):
-        wait_until_ready(process, f"http://127.0.0.1:{port}/no-such-page", within=5)
+    process = group.start("elsewhere", SLEEPER)
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with pytest.raises(ProcessError, match="404"):
+            wait_until_ready(process, f"http://127.0.0.1:{server.server_port}/none", within=1)
+        server.shutdown()
+        thread.join()
 
 
 def test_a_missing_program_is_named(group: ProcessGroup) -> None:

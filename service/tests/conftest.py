@@ -141,5 +141,16 @@ def server(repository: Path, start_anywhere: Start) -> Server:
 
 
 @pytest.fixture
-def start(start_anywhere: Start) -> Start:
-    return start_anywhere
+def start(start_anywhere: Start) -> Iterator[Start]:
+    """Starts servers of one test; they are told to stop at its end, and nobody waits for that."""
+    started: list[Server] = []
+
+    def start(*arguments: Any, **named: Any) -> Server:
+        started.append(start_anywhere(*arguments, **named))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.client.close()
+        if server.process.poll() is None:
+            server.process.terminate()

@@ -344,7 +344,7 @@ def busy(tmp_path: Path, start: Start) -> Spoken:
     """A slow model that runs one request and lets two wait."""
     slow(tmp_path / "slow" / "1" / "model.onnx")
     (tmp_path / "slow" / "config.yaml").write_text("max_batch_size: 1\n")
-    return speak(start, tmp_path, "--max-queue=2", "--drain-seconds=1")
+    return speak(start, tmp_path, "--max-queue=2", "--drain-seconds=600")
 
 
 def heavy(rows: int = 64) -> dict[str, Any]:
@@ -405,6 +405,7 @@ def test_a_stop_drains(busy: Spoken) -> None:
     wait_until(lambda: not busy.call("ServerReady").ready)
     assert busy.channel.unary_unary("/grpc.health.v1.Health/Check")(b"") == b"\x08\x02"
     assert running.result()
+    busy.server.process.send_signal(signal.SIGTERM)
     assert busy.server.process.wait(30) == 0
 
 

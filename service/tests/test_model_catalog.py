@@ -459,14 +459,13 @@ async def test_a_lazy_model_that_cannot_be_loaded_is_not_tried_by_every_request(
             assert caught.value.status == 503
             assert int((caught.value.headers or {})["Retry-After"]) >= 1
         assert sample(metrics, failures) == 1
-        pauses = []
-        for _ in range(4):
-            entry = catalog.entry("m")
+        loop, entry = asyncio.get_running_loop(), catalog.entry("m")
+        for pause in (2, 4, 8, 16):
             entry.retry_at = 0
+            begin = loop.time()
             with pytest.raises(RequestError):
                 await find(catalog, "m")
-            pauses.append(entry.retry_at - asyncio.get_running_loop().time())
-        assert [round(pause) for pause in pauses] == [2, 4, 8, 16]
+            assert begin + pause <= entry.retry_at <= loop.time() + pause
 
 
 @pytest.fixture
@@ -662,8 +661,8 @@ async def test_a_load_that_hangs_is_given_up(
         return Model(file, hardware)
 
     monkeypatch.setattr("inference_server.models.loader.Model", build)
-    async with catalog_of(tmp_path, load_seconds=0.3) as catalog:
-        assert catalog.entry("slow").reason == "not loaded after 0.3 s"
+    async with catalog_of(tmp_path, load_seconds=2) as catalog:
+        assert catalog.entry("slow").reason == "not loaded after 2 s"
         assert catalog.find("fine", None, {}).model.name == "fine"
     release.set()
 
@@ -697,7 +696,7 @@ async def test_the_event_loop_goes_on_while_a_model_loads(
     put(tmp_path)
 
     def build(file: Any, hardware: Any) -> Any:
-        assert release.wait(10)
+        assert release.wait(30)
         return Model(file, hardware)
 
     monkeypatch.setattr("inference_server.models.loader.Model", build)

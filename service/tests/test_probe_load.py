@@ -4,6 +4,8 @@ import asyncio
 import signal
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from inference_server.probe.load import Limits, Plan, Tally, ask_load, bound, ju
 from inference_server.probe.outcome import FAIL, PASS, UNDECIDED
 from scipy.stats import binom
 
-from .conftest import Server, Start
+from .conftest import Server, Start, wait_until
 from .golden_models import ask, golden_classifier, golden_set
 from .onnx_models import lookup
 
@@ -65,6 +67,28 @@ def serving(good: Path, start_anywhere: Start) -> Server:
 def load(server: Server, repository: Path, plan: Plan) -> Tally:
     target = Target(str(server.client.base_url), "flowers", 1, None, patience=1)
     return asyncio.run(ask_load(target, read_golden_set(repository, "flowers", 1), plan))
+
+
+@contextmanager
+def stalled_under_load(server: Server, seconds: float | None = None) -> Iterator[None]:
+    """The server stands still from its next inference on, so long or until the end."""
+    begun, left = 'http_requests_started_total{endpoint="infer"}', threading.Event()
+    before = server.metric(begun) or 0
+
+    def stall() -> None:
+        wait_until(lambda: (server.metric(begun) or 0) > before)
+        server.process.send_signal(signal.SIGSTOP)
+        left.wait(seconds)
+        server.process.send_signal(signal.SIGCONT)
+
+    thread = threading.Thread(target=stall)
+    thread.start()
+    try:
+        yield
+    finally:
+        if seconds is None:
+            left.set()
+        thread.join()
 
 
 def test_a_server_that_carries_the_rate_passes(serving: Server, good: Path) -> None:
@@ -139,10 +163,8 @@ def test_a_stalled_server_slows_every_request_that_was_due_and_fails(
     serving: Server, good: Path
 ) -> None:
     """A closed loop would see one slow request for each of its connections: two."""
-    resume = threading.Timer(2.5, serving.process.send_signal, [signal.SIGCONT])
-    stop = threading.Timer(1.0, serving.process.send_signal, [signal.SIGSTOP])
-    stop.start(), resume.start()
-    tally = load(serving, good, Plan(rate=20, seconds=4, connections=2))
+    with stalled_under_load(serving, 1.5):
+        tally = load(serving, good, Plan(rate=20, seconds=4, connections=2))
     assert (tally.sent, tally.errors) == (80, 0)
     assert tally.above(0.5) >= 18
     assert tally.above(1.0) >= 8
@@ -156,13 +178,8 @@ def test_what_could_not_leave_before_the_end_counts_as_not_sent(
     serving: Server, good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference_server.probe.load.REQUEST_SECONDS", 0.5)
-    timer = threading.Timer(0.5, serving.process.send_signal, [signal.SIGSTOP])
-    timer.start()
-    try:
+    with stalled_under_load(serving):
         tally = load(serving, good, Plan(rate=50, seconds=2, connections=2))
-    finally:
-        timer.join()
-        serving.process.send_signal(signal.SIGCONT)
     assert tally.problems["no answer (not within 0.5 s)"] >= 4
     assert tally.sent < 0.99 * tally.asked
 

@@ -19,7 +19,7 @@ from inference_server.models.signature import TensorSpec
 from inference_server.scheduling.lane import Lane
 from inference_server.scheduling.plan import LanePlan
 
-from .conftest import wait_until
+from .conftest import PATIENCE, wait_until
 from .lanes import (
     INLINE,
     THREADS,
@@ -50,7 +50,7 @@ def no_thread_is_left() -> Any:
     yield
     left = [each for each in threading.enumerate() if each not in before and "-1-" in each.name]
     for each in left:
-        each.join(5)
+        each.join(PATIENCE)
     assert not [each for each in left if each.is_alive()]
 
 
@@ -294,15 +294,13 @@ def test_a_deadline_is_kept_while_waiting_and_while_running(
     async def scenario() -> None:
         model, counts = Gate(), Counts()
         asked = open_lane(model, counts)
-        deadline = soon(0.1)
-        running = asked.submit(0, deadline=deadline)
+        running = asked.submit(0, deadline=soon(1))
         await model.begun()
         waiting = asked.submit(1, deadline=soon(0.05))
-        patient = asked.submit(2, deadline=soon(20))
-        for each, limit in ((waiting, deadline), (running, soon(10))):
-            outcome = await each
-            assert statuses([outcome]) == [504]
-            assert perf_counter() < limit
+        patient = asked.submit(2, deadline=soon(PATIENCE))
+        assert statuses([await waiting]) == [504]
+        assert not running.done()
+        assert statuses([await running]) == [504]
         assert not patient.done()
         model.open.set()
         assert value(await patient) == [3]
@@ -476,20 +474,20 @@ def test_a_run_that_hangs_ends_its_lane_and_nobody_waits_for_it() -> None:
         failures: list[tuple[str, str]] = []
         model, counts = Gate(), Counts()
         asked = open_lane(
-            model, counts, lambda *what: failures.append(what), hang_seconds=5.0, seconds=0.1
+            model, counts, lambda *what: failures.append(what), hang_seconds=50.0, seconds=0.1
         )
         running = asked.submit(0)
         await model.begun()
         waiting = asked.submit(1)
-        asked.lane.check(perf_counter() + 4)
+        asked.lane.check(perf_counter() + 10)
         assert not failures
-        asked.lane.check(perf_counter() + 6)
-        asked.lane.check(perf_counter() + 7)
+        asked.lane.check(perf_counter() + 51)
+        asked.lane.check(perf_counter() + 52)
         assert [reason for reason, _ in failures] == ["hung"]
         assert statuses([await running, await waiting]) == [503, 503]
         with pytest.raises(RequestError, match="not ready"):
             asked.submit(2)
-        await asyncio.wait_for(asked.lane.close(), 5)
+        await asyncio.wait_for(asked.lane.close(), PATIENCE)
         assert (counts.hangs, counts.depths[-1]) == (1, 0)
         model.open.set()
         await asyncio.sleep(0.05)
@@ -505,7 +503,7 @@ def test_a_model_that_is_always_slow_does_not_hang() -> None:
         asked = open_lane(model, hang_seconds=5.0, seconds=2.0)
         running = asked.submit(0)
         await model.begun()
-        asked.lane.check(perf_counter() + 19)
+        asked.lane.check(perf_counter() + 12)
         assert not asked.lane.ended
         model.open.set()
         assert value(await running) == [1]

@@ -20,7 +20,7 @@ from .lanes import Asked, Gate, statuses
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(model_repository=tmp_path, hang_seconds=0.2, inline_ms=1, max_queue=7)
+    return Settings(model_repository=tmp_path, hang_seconds=1, inline_ms=1, max_queue=7)
 
 
 class Described(Gate):
