@@ -55,6 +55,7 @@ class Call:
     body: bytes
     reply: Callable[[Answer], bool]  # False: the client has left
     query: Mapping[str, str] = field(default_factory=dict)
+    tail: memoryview | None = None  # what follows the JSON in `body`, where that was cut already
     start: float = field(default_factory=time.perf_counter)
     priority: int = 0  # 0 goes first; by the reader, from the request's own parameters
     timeout: float | None = None  # seconds, likewise

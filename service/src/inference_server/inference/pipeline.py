@@ -79,6 +79,21 @@ class Pipeline:
         call.request_id = self.request_id(call.headers)
         self._turn_away(call, error)
 
+    def refuse_crowd(self, call: Call) -> bool:
+        """Answer a call whose body has yet to come, if its queue is full; whether it did."""
+        try:
+            served = self._catalog.find(call.model, call.version, call.headers)
+        except (Loading, RequestError):  # said when the body is there
+            return False
+        try:
+            served.lane.require_room()
+        except RequestError as error:
+            self._metrics.start(call.endpoint)
+            call.request_id = self.request_id(call.headers)
+            self.fail(call, error, served.model)
+            return True
+        return False
+
     def _turn_away(self, call: Call, error: Exception, model: Model | None = None) -> None:
         """Fail a call that no lane has seen; a lane counts by itself what it refuses."""
         if isinstance(error, RequestError):

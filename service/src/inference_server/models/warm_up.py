@@ -158,7 +158,7 @@ def _equal(spec: TensorSpec, given: Tensor, expected: Tensor, tolerance: float) 
 
 def _time(run: Run, feeds: Mapping[str, Tensor]) -> float:
     """The shortest of at least two runs: other work on the machine only ever adds."""
-    taken = []
+    taken: list[float] = []
     while len(taken) < 2 or (sum(taken) < _TIMED and len(taken) < _TURNS):
         start = time.perf_counter()
         run(feeds)

@@ -43,7 +43,7 @@ class AccessLog:
             "endpoint": call.endpoint,
             "status": answer.status,
             "duration_ms": round(seconds * 1000, 3),
-            "input_size": len(call.body),
+            "input_size": len(call.body) + len(call.tail or b""),
             "output_size": len(answer.body),
         }
         if call.client is not None:

@@ -68,11 +68,13 @@ def read(call: Call, model: Model) -> V2Request:
         require_json(call.headers)
         return _read(call, load_object(body), body, plan, None)
     require_binary(call.headers)
-    size = header_length(length, len(body))
-    whole = memoryview(body)
-    if not size:
-        return V2Request(plan, read_raw(whole, plan), plan.output_names, plan.all_binary, None)
-    return _read(call, load_object(whole[:size]), body[:size], plan, Tail(whole[size:]))
+    tail = call.tail
+    if tail is None:
+        size = header_length(length, len(body))
+        body, tail = body[:size], memoryview(body)[size:]
+    if not body:
+        return V2Request(plan, read_raw(tail, plan), plan.output_names, plan.all_binary, None)
+    return _read(call, load_object(body), body, plan, Tail(tail))
 
 
 def _read(

@@ -17,8 +17,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from inference_server.errors import CLIENT_CLOSED, RequestError, error_answer, title
 from inference_server.inference.call import Answer, Call
 from inference_server.inference.routes import Route
-from inference_server.transport.body import decode
+from inference_server.protocol.v2_binary import HEADER_LENGTH
+from inference_server.transport.body import check_depth, decode
 from inference_server.transport.lane import FastLane, Phase
+from inference_server.transport.upload import Discard, Upload
 
 _UNUSUAL = (b"content-encoding", b"transfer-encoding", b"expect", b"upgrade")
 _STATUS_LINES = {
@@ -45,12 +47,14 @@ class _Signal:
 class _Exchange:
     """A fast request in the place of uvicorn's cycle, so that its pipelining and shutdown work."""
 
-    __slots__ = ("call", "disconnected", "keep_alive", "response_complete", "route")
+    __slots__ = ("call", "disconnected", "head", "keep_alive", "response_complete", "route", "size")
     message_event = _Signal()
 
-    def __init__(self, route: Route, keep_alive: bool) -> None:
+    def __init__(self, route: Route, keep_alive: bool, size: int, head: int | None) -> None:
         self.route = route
         self.keep_alive = keep_alive
+        self.size = size  # of the body
+        self.head = head  # bytes of JSON before its binary data, if there is much of that
         self.call: Call | None = None
         self.disconnected = False
         self.response_complete = False
@@ -65,6 +69,7 @@ class Connection(HttpToolsProtocol):
         self._fast: _Exchange | None = None
         self._running: RequestResponseCycle | None = None  # `cycle` is the last of a pipeline
         self._reading = False  # the body of `_fast`
+        self._unwanted: int | None = None  # bytes to come of a body that was refused
         self._fields: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._head_bytes = self._chunk_bytes = 0
@@ -104,6 +109,38 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > self._lane.patience.head_bytes:
                 self.reject(_TOO_LONG)
+        elif self.phase is Phase.BODY and not (self._ending or self.transport.is_closing()):
+            self._pass_the_parser()
+
+    def _pass_the_parser(self) -> None:
+        """Let the rest of a large body come by a shorter way, or go."""
+        if self._unwanted:
+            Discard(self, self._unwanted, self._discarded)
+        elif self._reading and self._fast is not None and self._fast.head is not None:
+            begun = b"".join(self._parts)
+            self._parts = [begun]
+            head, size = self._fast.head, self._fast.size
+            if head <= len(begun) < size:
+                Upload(self, memoryview(begun)[head:], size - head, self._uploaded)
+
+    def _uploaded(self, data: memoryview) -> None:
+        assert self._fast is not None  # noqa: S101
+        self._renew_parser()
+        self._ask(self._parts[0][: self._fast.head], data)
+
+    def _discarded(self) -> None:
+        self._renew_parser()
+        self._forget_body()
+
+    def _forget_body(self) -> None:
+        self._unwanted = None
+        self.phase = Phase.IDLE
+        self.since = self._lane.second
+
+    def _renew_parser(self) -> None:
+        """A parser that expects a request, whatever the last one has not seen the end of."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
 
     def _feed(self, data: bytes) -> None:
         """Parse; a request for an upgrade is read again without it, as RFC 9110 allows.
@@ -118,8 +155,7 @@ class Connection(HttpToolsProtocol):
             version = self.parser.get_http_version().encode()
             parts = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
             parts += [b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade"]
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            self._renew_parser()
             self._feed(b"".join([*parts, b"\r\n", data[upgrade.args[0] :]]))
 
     def _upgrades(self) -> bool:
@@ -139,6 +175,9 @@ class Connection(HttpToolsProtocol):
 
     def expire(self) -> None:
         """Give up waiting for the rest of a request."""
+        if self._unwanted is not None:
+            self.transport.close()
+            return
         if self._reading and self._fast is not None:
             self._give_up(self._fast, _SLOW)
         self.reject(_TOO_SLOW)
@@ -169,19 +208,32 @@ class Connection(HttpToolsProtocol):
         if self._fast is None and (self.cycle is None or self.cycle.response_complete):
             route = self._fast_route()
             if route is not None:
-                self._reading = True
-                self._parts = []
-                keep_alive = self.parser.should_keep_alive()
-                if keep_alive and b"connection" in self._fields:
-                    keep_alive = self.parser.get_http_version() != "1.0"
-                self._fast = _Exchange(route, keep_alive)
-                self.cycle = self._fast  # type: ignore[assignment]
+                self._begin(route)
                 return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers += headers
         super().on_headers_complete()
+
+    def _begin(self, route: Route) -> None:
+        keep_alive = self.parser.should_keep_alive()
+        if keep_alive and b"connection" in self._fields:
+            keep_alive = self.parser.get_http_version() != "1.0"
+        size, head = int(self._fields[b"content-length"]), None
+        if size >= _LARGE and route.endpoint == "infer":
+            given = self._fields.get(HEADER_LENGTH, b"")
+            if given.isdigit() and len(given) < len(b"%d" % size):
+                head = int(given)
+        exchange = self._fast = _Exchange(route, keep_alive, size, head)
+        self.cycle = exchange  # type: ignore[assignment]
+        self._reading = True
+        self._parts = []
+        if size >= _LARGE and keep_alive and not self._lane.draining:
+            if self._lane.pipeline.refuse_crowd(self._make_call(exchange, b"")):
+                self._reading = False
+                self._unwanted = size
+            exchange.call = None
 
     def _require_short_head(self) -> None:
         """Refuse headers that came in one piece and are too long; raising stops the parser."""
@@ -219,6 +271,8 @@ class Connection(HttpToolsProtocol):
         """Collect the body."""
         if self._reading:
             self._parts.append(body)
+        elif self._unwanted is not None:
+            self._unwanted -= len(body)
         else:
             super().on_body(body)
 
@@ -226,19 +280,28 @@ class Connection(HttpToolsProtocol):
         """Send a fast request on its way."""
         if self._upgrades():
             return
-        if not self._reading:
+        if self._reading:
+            parts = self._parts
+            self._ask(parts[0] if len(parts) == 1 else b"".join(parts))
+        elif self._unwanted is not None:
+            self._forget_body()
+        else:
             self.phase = Phase.IDLE if self.cycle.response_complete else Phase.ANSWER
             super().on_message_complete()
-            return
+
+    def _ask(self, body: bytes, tail: memoryview | None = None) -> None:
         self.phase = Phase.ANSWER
         self._reading = False
-        exchange, parts = self._fast, self._parts
-        assert exchange is not None  # noqa: S101
         self._parts = []
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        exchange = self._fast
+        assert exchange is not None  # noqa: S101
         call = self._make_call(exchange, body)
+        call.tail = tail
         try:
-            decode(body, self._fields, self._lane.body_limits)
+            if tail is None:
+                decode(body, self._fields, self._lane.body_limits)
+            else:
+                check_depth(body, self._lane.body_limits)
         except RequestError as error:
             self._lane.pipeline.refuse(call, error)
         else:
