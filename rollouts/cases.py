@@ -71,7 +71,9 @@ class Case:
 
 def read_document(template: str) -> Document:
     """Read a template as it stands in Git."""
-    document: Document = yaml.safe_load((TEMPLATES / template / "template.yaml").read_text())
+    document: Document = yaml.load(
+        (TEMPLATES / template / "template.yaml").read_text(), Loader=yaml.CSafeLoader
+    )
     return document
 
 
@@ -89,7 +91,7 @@ def read_cases(template: str) -> list[Case]:
     """Read the cases of a template; raises ValueError for a field or situation unknown here."""
     path = TEMPLATES / template / "tests" / "cases.yaml"
     cases = []
-    for content in yaml.safe_load(path.read_text()) if path.exists() else []:
+    for content in yaml.load(path.read_text(), yaml.CSafeLoader) if path.exists() else []:
         unknown = set(content) - _FIELDS or {content.get("situation", "good")} - set(SITUATIONS)
         if unknown:
             raise ValueError(f"{path}: {content['name']}: unknown {', '.join(sorted(unknown))}")

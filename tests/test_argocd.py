@@ -33,7 +33,7 @@ Document = dict[str, Any]
 def render(path: str) -> tuple[Document, ...]:
     done = subprocess.run([KUSTOMIZE, "build", ROOT / path], capture_output=True, text=True)
     assert done.returncode == 0, f"{path} does not render: {done.stderr}"
-    return tuple(doc for doc in yaml.safe_load_all(done.stdout) if doc)
+    return tuple(doc for doc in yaml.load_all(done.stdout, yaml.CSafeLoader) if doc)
 
 
 def of_kind(kind: str) -> dict[str, Document]:

@@ -37,7 +37,7 @@ def rendered(tree: Path, environment: str = "staging") -> bytes:
 
 
 def of_kind(output: bytes, kind: str) -> list[Manifest]:
-    return [each for each in yaml.safe_load_all(output) if each["kind"] == kind]
+    return [each for each in yaml.load_all(output, yaml.CSafeLoader) if each["kind"] == kind]
 
 
 def release(tree: Path, environment: str = "staging") -> Path:

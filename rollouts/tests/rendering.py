@@ -49,7 +49,7 @@ def render(overlay: Path) -> list[Document]:
         text=True,
         timeout=60,
     )
-    return list(yaml.safe_load_all(built.stdout))
+    return list(yaml.load_all(built.stdout, yaml.CSafeLoader))
 
 
 def copy_with_ladder(tree: Path, *ladder: str, environment: str = "production") -> Path:

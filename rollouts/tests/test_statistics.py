@@ -1,6 +1,7 @@
 """The numbers in the conditions, held to the statistics they come from."""
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ BURSTS = {"design-effect": "3", "error-z": "3.0902"}
 FIVE, REST = math.log(0.005 / 0.001), math.log(0.995 / 0.999)
 
 
+@cache
 def metric(name: str, **arguments: str) -> Any:
     return analysis(read_document(name), arguments).metrics[0]
 
