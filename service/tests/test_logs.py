@@ -83,6 +83,7 @@ def call(**more: Any) -> Any:
         },
         "query": {"mail": "person@example.org"},
         "body": f"[{SECRET}]".encode(),
+        "tail": None,
         "request_id": b"request-1",
         "client": SimpleNamespace(id="shop"),
         "span": None,
