@@ -235,7 +235,7 @@ def test_closing_writes_what_is_waiting(pipe: Pipe) -> None:
     assert len(pipe.lines(10)) == 10
     start = time.monotonic()
     pipe.handler.flush()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 2  # what a flush waits at most
 
 
 def test_a_forked_process_starts_a_log_of_its_own() -> None:
