@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Coroutine
 from math import ceil
 from pathlib import Path
@@ -539,6 +540,23 @@ def test_a_model_that_became_slow_leaves_the_event_loop() -> None:
 
 
 # The end.
+
+
+@both_runners
+def test_a_closed_lane_keeps_no_model_though_somebody_keeps_the_lane(
+    runner: dict[str, Any],
+) -> None:
+    async def scenario() -> None:
+        model = Gate()
+        model.open.set()
+        asked = open_lane(model, on_failure=lambda *_, kept=model: kept.close(), **runner)
+        await asked.submit(1)
+        kept = weakref.ref(model)
+        await asked.lane.close()
+        del model
+        assert kept() is None
+
+    asyncio.run(scenario())
 
 
 @both_runners

@@ -30,6 +30,10 @@ class Execution:
         self.buckets = buckets
         self._metrics = metrics
 
+    def release_model(self) -> None:
+        """Let go of the model now: the lane is in a circle, which only the collector finds."""
+        self._run = _run_nothing
+
     def __call__(self, batch: Batch) -> None:
         """Fill in the outputs of each request of the batch, or the error of them all."""
         requests, rows = batch.requests, batch.rows
@@ -56,6 +60,10 @@ class Execution:
             self._metrics.observe(outputs)
         except Exception:
             _log.exception("outputs could not be observed")
+
+
+def _run_nothing(_: Feeds) -> Outputs:
+    raise RuntimeError("the lane has ended")
 
 
 def _marked(run: Run, marker: RunMarker) -> Run:

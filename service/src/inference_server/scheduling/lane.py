@@ -62,7 +62,8 @@ class Lane:
         marker: RunMarker | None = None,
     ) -> None:
         """`on_failure` gets `hung` or `broken`, and what happened: the lane has ended itself."""
-        self._model = model
+        self._name, self._version = model.name, str(model.version)
+        self._inputs = model.inputs
         self._plan = plan
         self._metrics = metrics
         self._on_failure = on_failure
@@ -82,7 +83,7 @@ class Lane:
         self._alarm = Alarm(self._loop, self._expire)
 
     def _open_runners(self) -> None:
-        plan, name = self._plan, f"{self._model.name}-{self._model.version}"
+        plan, name = self._plan, f"{self._name}-{self._version}"
         queues = [WaitingRequests(plan.levels, not self._keyed) for _ in range(2)]
         self._fast, self._slow = queues
         run = (plan.max_rows, plan.delay_seconds, self._execution, self._deliver, self._loop)
@@ -311,7 +312,7 @@ class Lane:
     def _probe(self) -> None:
         """Is it the model or the requests? What warm-up ran has to run still."""
         request = Request(
-            sample_feeds(self._model.inputs.values(), self._plan.sample_shapes),
+            sample_feeds(self._inputs.values(), self._plan.sample_shapes),
             1,
             self._judge,
             perf_counter(),
@@ -387,6 +388,8 @@ class Lane:
             self._cache.clear()
         if not any(self._threads.running):  # else a run past its deadline goes on
             self._threads.join(_JOIN_SECONDS)
+        self._on_failure = None
+        self._execution.release_model()
 
     def _change_runner(self) -> None:
         self._inline_rows = self._largest_inline if self._pace.inline else 0
@@ -395,7 +398,7 @@ class Lane:
         )
 
     def _about(self, **more: str) -> dict[str, str]:
-        return {"model": self._model.name, "version": str(self._model.version), **more}
+        return {"model": self._name, "version": self._version, **more}
 
 
 def _late() -> RequestError:
