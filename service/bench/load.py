@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.bench.places import GENERATOR, BenchError
+from service.bench.process import on_cores
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Load:
     rate: float = 0.0
     poisson: bool = True
     patience: float = 10.0
+    cores: Collection[int] = ()  # of the generator; none: any
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,11 @@ def parse(text: str) -> Report:
 def send(address: str, requests: Sequence[Request], load: Load) -> Report:
     """Run the generator to its end; raises BenchError if it cannot."""
     done = subprocess.run(
-        [GENERATOR], input=plan(address, requests, load), capture_output=True, text=True
+        [GENERATOR],
+        input=plan(address, requests, load),
+        capture_output=True,
+        text=True,
+        preexec_fn=on_cores(load.cores),
     )
     if done.returncode:
         raise BenchError(f"http-load: {done.stderr[-500:]}")
@@ -132,6 +138,7 @@ def start(address: str, requests: Sequence[Request], load: Load) -> subprocess.P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=on_cores(load.cores),
     )
     assert process.stdin  # noqa: S101
     process.stdin.write(plan(address, requests, load))

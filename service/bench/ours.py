@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,8 +106,8 @@ def _key_file() -> Path:
 
 
 @contextmanager
-def serve(setup: Setup, model: Path = MLP) -> Iterator[Running]:
-    """Run our server with one model; raises BenchError if it does not start."""
+def serve(setup: Setup, model: Path = MLP, cores: Collection[int] = ()) -> Iterator[Running]:
+    """Run our server with one model, on some cores; raises BenchError if it does not start."""
     port, folder = free_port(), BUILD / "ours"
     shutil.rmtree(folder, ignore_errors=True)
     name, version = model.parts[-3:-1]
@@ -125,7 +125,7 @@ def serve(setup: Setup, model: Path = MLP) -> Iterator[Running]:
         str(port),
         *options,
     ]
-    with running(command, port, "/v2/health/ready", folder, setup.environment) as server:
+    with running(command, port, "/v2/health/ready", folder, setup.environment, cores) as server:
         yield server
 
 

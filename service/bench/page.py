@@ -168,8 +168,8 @@ def open_part(found: open_loop.Found) -> str:
     )  # fmt: skip
     head = ("model", "arrivals", "capacity", "answered", "P50", "P90", "P99", "P99.9", "P99 / P50")
     return (
-        "## Open loop at 80 % of capacity\n\nOne worker. Random arrivals are a Poisson process, as"
-        " independent clients make it.\n\n"
+        "## Open loop at 80 % of capacity\n\nOne worker on a core of its own, the generator on the"
+        " other. Random arrivals are a Poisson process, as independent clients make it.\n\n"
         "![Latency by percentile](benchmarks/open-loop.svg)\n\n"
         f"{table(head, content)}\n\nRequests lost or failed: {found.failures}."
     )
@@ -193,9 +193,10 @@ def overload_part(slow: overload.Found, fast: overload.Found) -> str:
     most = least_goodput(1.5, refusal.middle)
     return (
         "## Overload\n\n"
-        f"Open loop, random arrivals, {overload.CONNECTIONS:,} connections; the convolutional"
-        f" model with `max_queue: {overload.QUEUE}`. Memory: the last third's peak over the middle"
-        " third's. Generator: of one core; near 100 % it holds the server back.\n\n"
+        f"Open loop, random arrivals, {overload.CONNECTIONS:,} connections; one worker on a core of"
+        f" its own; the convolutional model with `max_queue: {overload.QUEUE}`. Memory: the last"
+        " third's peak over the middle third's. Generator: of one core; near 100 % it holds the"
+        " server back.\n\n"
         f"{table(head, content)}\n\n"
         f"A refusal of the MLP costs {refusal:.2f} of an answer (processor time of the event loop"
         f" with a queue of one), so at 150 % a server with that cost can answer {most:.2f}"

@@ -9,9 +9,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from service.bench.places import ROOT, BenchError
@@ -55,6 +56,21 @@ class Running:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
 
 
+def on_cores(cores: Collection[int]) -> Callable[[], None] | None:
+    """Return what binds a new process to these cores before it starts; None for any core."""
+    return partial(os.sched_setaffinity, 0, cores) if cores else None
+
+
+def separate_cores() -> tuple[set[int], set[int]]:
+    """Return a core for the server, and the others for those who ask; any, if there is but one.
+
+    Where they share cores, the kernel takes turns of milliseconds, which is not what the server
+    does to a request.
+    """
+    first, *others = sorted(os.sched_getaffinity(0))
+    return ({first}, set(others)) if others else (set(), set())
+
+
 def free_port() -> int:
     """Return a port that nobody listens on, with 1000 and 2000 above it free as well."""
     while True:
@@ -79,8 +95,12 @@ def running(
     ready: str,
     folder: Path,
     environment: Mapping[str, str] | None = None,
+    cores: Collection[int] = (),
 ) -> Iterator[Running]:
-    """Run a server until the block ends; raises BenchError unless `ready` answers 200 in time."""
+    """Run a server until the block ends, on these cores if there are any.
+
+    Raises BenchError unless `ready` answers 200 in time.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "output.log"
     with log.open("wb") as output:
@@ -92,6 +112,7 @@ def running(
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             env=os.environ | dict(environment or {}),
+            preexec_fn=on_cores(cores),
         )
     server = Running(process, port, log)
     try:

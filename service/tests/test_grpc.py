@@ -368,7 +368,9 @@ def test_a_timeout_parameter_is_a_deadline_too(busy: Spoken) -> None:
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def test_a_client_that_leaves_frees_its_place(busy: Spoken) -> None:
+def test_a_client_that_leaves_frees_its_place(tmp_path: Path, start: Start) -> None:
+    slow(tmp_path / "slow" / "1" / "model.onnx", products=900)  # runs longer than this test
+    busy = speak(start, tmp_path, "--drain-seconds=0", "--shutdown-seconds=1")
     infer = busy.channel.unary_unary(SERVICE + "ModelInfer").future
     request = schema.message("inference.ModelInferRequest")(**heavy(512)).SerializeToString()
     running = infer(request, timeout=60)

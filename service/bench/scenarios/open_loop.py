@@ -14,6 +14,7 @@ from service.bench.effort import Effort
 from service.bench.load import Load, Request, send
 from service.bench.ours import Setup
 from service.bench.places import MLP, RESNET
+from service.bench.process import separate_cores
 
 SHARE = 0.8
 PERCENTILES = ("1", "5", "10", "25", "50", "75", "90", "95", "99", "99.9")
@@ -62,16 +63,18 @@ class Found:
 def measure(effort: Effort) -> Found:
     """Find the capacity, then send 80 % of it: at random moments, and evenly spaced."""
     found = Found()
+    server_cores, cores = separate_cores()
     for _ in effort.turns("open loop"):
         for subject in subjects():
             seconds = effort.seconds if subject.model == MLP else effort.slow
-            with ours.serve(subject.setup, subject.model) as server:
+            with ours.serve(subject.setup, subject.model, server_cores) as server:
                 request = exact(server, subject.request(), subject.wanted())
-                closed = send(server.address, [request], Load(subject.connections, seconds))
+                load = Load(subject.connections, seconds, cores=cores)
+                closed = send(server.address, [request], load)
                 found.capacity[subject.name].append(closed.rate())
                 for arrival in ("random", "even"):
                     rate, random = SHARE * closed.rate(), arrival == "random"
-                    load = Load(256, 2 * seconds, rate=rate, poisson=random)
+                    load = Load(256, 2 * seconds, rate=rate, poisson=random, cores=cores)
                     report = send(server.address, [request], load)
                     at = {name: report.latency(name) for name in PERCENTILES}
                     found.latency[subject.name, arrival].append(at)

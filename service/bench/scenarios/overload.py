@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 from subprocess import TimeoutExpired
 
@@ -13,7 +13,7 @@ from service.bench.effort import Effort
 from service.bench.figures import refusal_cost
 from service.bench.load import Load, Report, Request, finish, send, start
 from service.bench.places import MLP, RESNET
-from service.bench.process import Running
+from service.bench.process import Running, separate_cores
 
 CONNECTIONS = 1024
 REFUSED = (429, 503, 504)
@@ -41,13 +41,15 @@ def images(effort: Effort) -> Found:
     setup = ours.everything().having("bounded queue", config=f"max_queue: {QUEUE}\n")
     image = models.images(1)
     found = Found()
+    server_cores, cores = separate_cores()
     for _ in effort.turns("overload, images"):
-        with ours.serve(setup, RESNET) as server:
+        with ours.serve(setup, RESNET, server_cores) as server:
             request = ours.binary(setup, "resnet", models.IMAGE, image)
             request = exact(server, request, expected(RESNET, image))
-            closed = send(server.address, [request], Load(8, effort.slow))
+            closed = send(server.address, [request], Load(8, effort.slow, cores=cores))
             found.capacity.append(closed.rate())
-            _overload(server, request, 2 * closed.rate(), effort.overload, found)
+            load = Load(CONNECTIONS, effort.overload, rate=2 * closed.rate(), cores=cores)
+            _overload(server, request, load, found)
     return found
 
 
@@ -55,21 +57,23 @@ def perceptron(effort: Effort) -> Found:
     """Send the perceptron half more than it can answer, and measure what a refusal costs."""
     setup, row = ours.everything(), models.rows(1)
     found = Found()
+    server_cores, cores = separate_cores()
     for _ in effort.turns("overload, MLP"):
         found.refusal.append(_refusal(effort))
-        with ours.serve(setup) as server:
+        with ours.serve(setup, MLP, server_cores) as server:
             request = exact(server, ours.mlp_json(setup, row), expected(MLP, row))
-            closed = send(server.address, [request], Load(64, effort.seconds))
+            closed = send(server.address, [request], Load(64, effort.seconds, cores=cores))
             found.capacity.append(closed.rate())
-            _overload(server, request, 1.5 * closed.rate(), effort.overload / 2, found)
+            load = Load(CONNECTIONS, effort.overload / 2, rate=1.5 * closed.rate(), cores=cores)
+            _overload(server, request, load, found)
     return found
 
 
-def _overload(server: Running, request: Request, rate: float, seconds: float, found: Found) -> None:
-    warmup = min(2.0, seconds / 4)
-    load = Load(CONNECTIONS, seconds, warmup, rate=rate, patience=40)
+def _overload(server: Running, request: Request, load: Load, found: Found) -> None:
+    load = replace(load, warmup=min(2.0, load.seconds / 4), patience=40)
     probe = Request("/v2/health/live", b"", method="GET")
-    beside = start(server.address, [probe], Load(4, seconds, warmup, rate=20, poisson=False))
+    probing = replace(load, connections=4, rate=20, poisson=False)
+    beside = start(server.address, [probe], probing)
     memory: list[float] = []
     report = _watched(server, [request], load, memory.append)
     health = finish(beside)
@@ -78,7 +82,7 @@ def _overload(server: Running, request: Request, rate: float, seconds: float, fo
     found.refusal_p99.append(_slowest(report))
     found.health_p99.append(health.latency("99"))
     found.growth.append(growth(memory))
-    found.generator.append(report.cpu / (seconds + warmup))
+    found.generator.append(report.cpu / (load.seconds + load.warmup))
     found.lost += report.lost + report.wrong
     known = {200, *REFUSED}
     found.unexpected += sum(
