@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,13 @@ from service.bench.effort import Effort
 from service.bench.load import Load, Request, send
 from service.bench.ours import Setup
 from service.bench.places import MLP, RESNET
-from service.bench.process import separate_cores
+from service.bench.process import Running, separate_cores
 
 SHARE = 0.8
+STEADY = 0.1  # change of the capacity over a window that is none
+ATTEMPTS = 4
+CONNECTIONS = 256
+STALL = 0.001  # seconds
 PERCENTILES = ("1", "5", "10", "25", "50", "75", "90", "95", "99", "99.9")
 
 
@@ -27,6 +33,7 @@ class Subject:
     name: str
     model: Path
     connections: int
+    windows: int  # in a round
     setup: Setup
 
     def request(self) -> Request:
@@ -43,41 +50,85 @@ class Subject:
 def subjects() -> tuple[Subject, Subject]:
     """Return the perceptron and the convolutional model, one worker each."""
     return (
-        Subject("MLP, JSON", MLP, 64, ours.everything()),
-        Subject("convolutional model, binary", RESNET, 8, ours.everything()),
+        Subject("MLP, JSON", MLP, CONNECTIONS, 3, ours.everything()),
+        Subject("convolutional model, binary", RESNET, 8, 1, ours.everything()),
     )
 
 
 @dataclass
 class Found:
-    """By subject and arrival: capacity per second, part of it answered, seconds at percentiles."""
+    """By subject and arrival: capacity per second, part of it answered, seconds at percentiles.
+
+    `unsteady` windows did not count: the machine was not as fast after them as before. `stalls`
+    are milliseconds of a second in which a loop that does nothing was stopped for over one.
+    """
 
     capacity: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     answered: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     latency: dict[tuple[str, str], list[dict[str, float]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    stalls: list[float] = field(default_factory=list)
+    unsteady: int = 0
     failures: int = 0
 
 
 def measure(effort: Effort) -> Found:
     """Find the capacity, then send 80 % of it: at random moments, and evenly spaced."""
     found = Found()
-    server_cores, cores = separate_cores()
+    cores, others = separate_cores()
     for _ in effort.turns("open loop"):
+        found.stalls.append(_stalls(cores))
         for subject in subjects():
-            seconds = effort.seconds if subject.model == MLP else effort.slow
-            with ours.serve(subject.setup, subject.model, server_cores) as server:
+            with ours.serve(subject.setup, subject.model, cores) as server:
                 request = exact(server, subject.request(), subject.wanted())
-                load = Load(subject.connections, seconds, cores=cores)
-                closed = send(server.address, [request], load)
-                found.capacity[subject.name].append(closed.rate())
+                seconds = effort.seconds if subject.model == MLP else effort.slow
+                capacity = Load(subject.connections, seconds, cores=others)
                 for arrival in ("random", "even"):
-                    rate, random = SHARE * closed.rate(), arrival == "random"
-                    load = Load(256, 2 * seconds, rate=rate, poisson=random, cores=cores)
-                    report = send(server.address, [request], load)
-                    at = {name: report.latency(name) for name in PERCENTILES}
-                    found.latency[subject.name, arrival].append(at)
-                    found.answered[subject.name, arrival].append(report.rate() / rate)
-                    found.failures += report.failures
+                    load = Load(CONNECTIONS, 2 * seconds, poisson=arrival == "random", cores=others)
+                    for _ in range(subject.windows):
+                        _window(server, request, (capacity, load), (subject.name, arrival), found)
     return found
+
+
+def _window(
+    server: Running,
+    request: Request,
+    loads: tuple[Load, Load],
+    where: tuple[str, str],
+    found: Found,
+) -> None:
+    """Measure between two looks at the capacity, again if these differ by more than a tenth."""
+    capacity, load = loads
+    before = send(server.address, [request], capacity).rate()
+    for attempt in range(ATTEMPTS):
+        rate = SHARE * before
+        report = send(server.address, [request], replace(load, rate=rate))
+        after = send(server.address, [request], capacity).rate()
+        steady = abs(after / before - 1) <= STEADY
+        if steady or attempt == ATTEMPTS - 1:
+            found.capacity[where[0]].append(before)
+            found.latency[where].append({name: report.latency(name) for name in PERCENTILES})
+            found.answered[where].append(report.rate() / rate)
+        found.unsteady += not steady
+        found.failures += report.failures
+        if steady:
+            return
+        before = after
+
+
+def _stalls(cores: set[int], seconds: float = 2.0) -> float:
+    """Return milliseconds a second that the machine takes from a loop on these cores."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores or allowed)
+    try:
+        last = time.perf_counter()
+        end, lost = last + seconds, 0.0
+        while last < end:
+            now = time.perf_counter()
+            if now - last > STALL:
+                lost += now - last
+            last = now
+    finally:
+        os.sched_setaffinity(0, allowed)
+    return 1000 * lost / seconds

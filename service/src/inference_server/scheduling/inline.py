@@ -8,6 +8,8 @@ from typing import Any
 from inference_server.scheduling.batch import Batch, Request
 from inference_server.scheduling.waiting import WaitingRequests
 
+_MOST_REQUESTS = 64
+
 Execute = Callable[[Batch], None]
 Deliver = Callable[[Batch, Any], None]  # with the runner
 
@@ -36,10 +38,11 @@ class InlineRunner:
     def put(self, request: Request) -> None:
         """Let a request run in the next iteration of the event loop, or after the delay.
 
-        A batch that is full already runs first: hundreds of connections that are read in one
-        iteration would fill the queue, though there is time to answer them all.
+        What is a batch already runs first: hundreds of connections that are read in one iteration
+        would fill the queue, and all that is known of them the processor's cache.
         """
-        if self.waiting.rows >= self.max_rows:
+        waiting = self.waiting
+        if waiting.rows >= self.max_rows or waiting.requests >= _MOST_REQUESTS:
             self._work()
         self.waiting.put(request)
         if self._next is None:

@@ -317,10 +317,11 @@ class Connection(HttpToolsProtocol):
         assert exchange is not None  # noqa: S101
         self._fast = None
         exchange.response_complete = True
+        call, exchange.call = exchange.call, None  # the connection keeps its last exchange
         if exchange.disconnected or self.transport.is_closing():
             return False
         keep_alive = exchange.keep_alive and not self._lane.draining
-        self.transport.write(self._render(answer, exchange.call, keep_alive))
+        self.transport.write(self._render(answer, call, keep_alive))
         if keep_alive:
             self.on_response_complete()
         else:

@@ -79,7 +79,8 @@ class Upload(_Instead):
         return self._data[len(self._data) - self._missing :]
 
     def _complete(self) -> None:
-        self._done(self._data)
+        data, self._data = self._data, _NOWHERE  # the transport keeps its last protocol's methods
+        self._done(data)
 
 
 class Discard(_Instead):
