@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import select
 import socket
@@ -69,6 +70,29 @@ def test_a_large_tensor_arrives_whole_in_whatever_pieces(large: Server, cut: int
             status, headers, body = read_answer(connection, buffer)
             assert status == 200
             np.testing.assert_array_equal(echoed(headers, body), TENSOR)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_several_requests_cut_anywhere_are_each_answered_in_order(large: Server, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    sizes = [int(size) for size in random.integers(10, 120_000, 6)]
+    tensors = [random.random(size, np.float32) for size in sizes]
+    stream = b"".join(map(infer, tensors))
+    cuts = [0, *sorted(random.integers(1, len(stream), 24).tolist()), len(stream)]
+
+    def send(connection: socket.socket) -> None:
+        for start, end in itertools.pairwise(cuts):
+            connection.sendall(stream[start:end])
+            time.sleep(0.002)  # so that the pieces arrive apart
+
+    buffer = bytearray()
+    with connected(large) as connection, ThreadPoolExecutor() as pool:
+        sent = pool.submit(send, connection)
+        for tensor in tensors:
+            status, headers, body = read_answer(connection, buffer)
+            assert status == 200
+            np.testing.assert_array_equal(echoed(headers, body), tensor)
+        sent.result(PATIENCE)
 
 
 def test_connections_that_wait_for_more_keep_nothing_of_what_they_sent(large: Server) -> None:

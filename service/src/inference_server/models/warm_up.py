@@ -16,7 +16,7 @@ _ODD = (2, 3, 5, 7)  # sizes between the buckets, which other kernels may comput
 _TURNS = 10
 _CHEAP = 0.05  # seconds; a longer run is timed once
 _TIMED = 0.002  # seconds for which a shorter run is repeated
-_QUICK = 0.25e-3  # seconds; twice the rows of such a run are worth a look
+_QUICK = 0.4e-3  # seconds; twice the rows of such a run are worth a look
 
 Shapes = Mapping[str, tuple[int, ...]]
 Specs = Mapping[str, TensorSpec]
