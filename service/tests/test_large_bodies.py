@@ -41,7 +41,9 @@ def connected(server: Server) -> Iterator[socket.socket]:
         yield connection
 
 
-def infer(tensor: np.ndarray, model: str = "echo", declared: int | None = None) -> bytes:
+def infer(
+    tensor: np.ndarray, model: str = "echo", declared: int | None = None, padding: int = 0
+) -> bytes:
     """A v2 request with binary data that asks for binary data."""
     given = {
         "name": "x",
@@ -50,7 +52,7 @@ def infer(tensor: np.ndarray, model: str = "echo", declared: int | None = None) 
         "parameters": {"binary_data_size": declared or tensor.nbytes},
     }
     content = {"inputs": [given], "parameters": {"binary_data_output": True}}
-    head = json.dumps(content).encode()
+    head = json.dumps(content).encode() + b" " * padding
     length = f"Inference-Header-Content-Length: {len(head)}"
     return post(head + tensor.tobytes(), f"/v2/models/{model}/infer", length)
 
@@ -148,6 +150,17 @@ def test_a_wrong_size_of_the_data_is_a_400_and_the_connection_is_kept(large: Ser
         assert read_answer(connection, buffer)[0] == 400
         connection.sendall(infer(TENSOR))
         assert read_answer(connection, buffer)[0] == 200
+
+
+def test_much_json_before_the_data_may_come_in_any_number_of_pieces(large: Server) -> None:
+    request = infer(TENSOR, padding=400_000)
+    pieces = [request[start : start + 1000] for start in range(0, len(request), 1000)]
+    with connected(large) as connection, ThreadPoolExecutor() as pool:
+        sent = pool.submit(lambda: [connection.sendall(piece) for piece in pieces])
+        status, headers, body = read_answer(connection, bytearray())
+        sent.result(PATIENCE)
+    assert status == 200
+    np.testing.assert_array_equal(echoed(headers, body), TENSOR)
 
 
 def test_json_that_is_nested_too_deep_before_the_data_is_a_400(large: Server) -> None:

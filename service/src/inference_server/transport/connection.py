@@ -72,6 +72,7 @@ class Connection(HttpToolsProtocol):
         self._unwanted: int | None = None  # bytes to come of a body that was refused
         self._fields: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
+        self._received = 0  # bytes of `_parts`
         self._head_bytes = self._chunk_bytes = 0
         self._ending = False  # nothing is read any more, what has come is still answered
         self.phase = Phase.IDLE
@@ -117,11 +118,10 @@ class Connection(HttpToolsProtocol):
         if self._unwanted:
             Discard(self, self._unwanted, self._discarded)
         elif self._reading and self._fast is not None and self._fast.head is not None:
-            begun = b"".join(self._parts)
-            self._parts = [begun]
             head, size = self._fast.head, self._fast.size
-            if head <= len(begun) < size:
-                Upload(self, memoryview(begun)[head:], size - head, self._uploaded)
+            if self._received >= head:
+                self._parts = [b"".join(self._parts)]
+                Upload(self, memoryview(self._parts[0])[head:], size - head, self._uploaded)
 
     def _uploaded(self, data: memoryview) -> None:
         assert self._fast is not None  # noqa: S101
@@ -229,6 +229,7 @@ class Connection(HttpToolsProtocol):
         self.cycle = exchange  # type: ignore[assignment]
         self._reading = True
         self._parts = []
+        self._received = 0
         if size >= _LARGE and keep_alive and not self._lane.draining:
             if self._lane.pipeline.refuse_crowd(self._make_call(exchange, b"")):
                 self._reading = False
@@ -271,6 +272,7 @@ class Connection(HttpToolsProtocol):
         """Collect the body."""
         if self._reading:
             self._parts.append(body)
+            self._received += len(body)
         elif self._unwanted is not None:
             self._unwanted -= len(body)
         else:
