@@ -66,7 +66,10 @@ def test_the_schema_of_a_report_format_is_copied(checkout: Path) -> None:
     assert '"title": "Static Analysis Results Format (SARIF) Version 2.1.0' in schema.read_text()
 
 
-def test_a_program_of_our_own_is_built_with_the_folders_it_needs(checkout: Path) -> None:
+def test_a_program_of_our_own_is_built_with_the_files_it_needs(checkout: Path) -> None:
+    pin = checkout / "tools" / "pod-security" / "build.toml"
+    scripts = '[scripts]\n"k8s.io/pod-security-admission" = ["webhook/Makefile"]\n'
+    pin.write_text(f"{pin.read_text()}\n{scripts}")
     # A program of that name on the machine is not ours, whatever it says of itself.
     path = f"{fake_program(checkout / 'machine', 'pod-security', '0.36.3').parent}:{BARE_PATH}"
     result = install(checkout, "pod-security", PATH=path)
@@ -76,6 +79,7 @@ def test_a_program_of_our_own_is_built_with_the_folders_it_needs(checkout: Path)
     copied = checkout / ".tools" / "pod-security-fixtures"
     assert list(copied.glob("restricted/v1.*/fail/*.yaml"))
     assert all(os.access(folder, os.W_OK) for folder in copied.glob("*/"))
+    assert os.access(checkout / ".tools" / "bin" / "Makefile", os.X_OK)
 
 
 def test_a_program_can_have_its_own_name_and_further_ones(checkout: Path) -> None:
