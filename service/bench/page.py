@@ -172,10 +172,10 @@ def open_part(found: open_loop.Found) -> str:
         " other. Random arrivals are a Poisson process, as independent clients make it.\n\n"
         "![Latency by percentile](benchmarks/open-loop.svg)\n\n"
         f"{table(head, content)}\n\nRequests lost or failed: {found.failures}. Windows around which"
-        f" the capacity changed by more than {open_loop.STEADY:.0%}, and which were measured again:"
-        f" {found.unsteady}. A loop that only reads memory, alone on the server's core, fell to"
-        f" {spread(found.slowest):.0%} of its own best speed within {open_loop.WINDOW:.1f} s, ten"
-        " times looked at: below 80 %, no server answers 80 % of its capacity without a queue."
+        f" the capacity changed by more than {open_loop.STEADY:.0%}: {found.unsteady}; each was"
+        f" measured again, the {open_loop.ATTEMPTS}th time it counts as it is. A loop that only"
+        " reads memory, alone on the server's core, ran in the slowest of ten windows of"
+        f" {open_loop.WINDOW:.1f} s at {spread(found.slowest):.0%} of the fastest's speed."
     )
 
 

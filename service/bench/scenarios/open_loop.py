@@ -60,8 +60,9 @@ def subjects() -> tuple[Subject, Subject]:
 class Found:
     """By subject and arrival: capacity per second, part of it answered, seconds at percentiles.
 
-    `unsteady` windows did not count: the machine was not as fast after them as before. `slowest`
-    is how much of its own best a loop without a server kept in the slowest of some windows.
+    After `unsteady` windows the machine was not as fast as before them: they were measured again,
+    until the last attempt, which counts. `slowest` is the speed of the slowest of some windows of
+    a loop without a server, of the fastest's.
     """
 
     capacity: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
