@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 
 PYTHON ?= python3
-PACKAGES := service policy-tests pipeline gate play
+PACKAGES := service policy-tests pipeline gate play e2e
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

@@ -2,14 +2,14 @@
 # Locks every Python dependency with hashes; the files name no index host.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-local=(canary-gate gitops-policy inference-server model-pipeline)
+local=(canary-gate gitops-policy inference-server model-pipeline release-play)
 skip=(); for name in "${local[@]}"; do skip+=(--no-emit-package "$name"); done
 compile() {
   .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" "$@"
 }
 compile "${skip[@]}" service/pyproject.toml policy-tests/pyproject.toml pipeline/pyproject.toml \
-  gate/pyproject.toml play/pyproject.toml requirements/dev.in --output-file requirements/all.txt
+  gate/pyproject.toml play/pyproject.toml e2e/pyproject.toml requirements/dev.in --output-file requirements/all.txt
 compile service/pyproject.toml --output-file service/requirements.txt
 gpu=$(mktemp -d) && trap 'rm -rf "$gpu"' EXIT
 sed 's/"onnxruntime>=/"onnxruntime-gpu[cuda,cudnn]>=/' service/pyproject.toml > "$gpu/pyproject.toml"
