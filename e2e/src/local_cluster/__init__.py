@@ -1,1 +1,1 @@
-"""A real Kubernetes control plane with Argo CD, Argo Rollouts, Prometheus and Envoy, as processes."""
+"""A real control plane with Argo CD, Argo Rollouts, Prometheus and Envoy, as processes."""

@@ -1,0 +1,171 @@
+"""Starts and stops parts: what does not need each other at the same time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from local_cluster import process
+from local_cluster.cluster import PORTS, Cluster, ClusterError
+from local_cluster.part import Part, levels, sorter
+
+FORMAT = 1
+_POLL_SECONDS = 0.2
+Say = Callable[[str], None]
+
+
+class _CancelledError(Exception):
+    """Another part failed, or a person pressed Ctrl-C."""
+
+
+def claim(cluster: Cluster) -> None:
+    """Make the state folder ours, or say whose it is."""
+    marker = cluster.folder / "cluster.json"
+    ours = {"format": FORMAT, "root": str(cluster.root), "network": cluster.network}
+    if not marker.exists():
+        if cluster.folder.exists() and any(cluster.folder.iterdir()):
+            raise ClusterError(
+                f"{cluster.folder} is not empty and holds no cluster of ours: "
+                "move it away, or set LOCAL_CLUSTER_FOLDER"
+            )
+        cluster.folder.mkdir(parents=True, exist_ok=True)
+        marker.write_text(json.dumps(ours))
+    found = _marker(cluster)
+    if found != ours:
+        changed = [name for name in ours if found.get(name) != ours[name]]
+        raise ClusterError(
+            f"{cluster.folder} holds a cluster with another {', '.join(changed)} "
+            f"({', '.join(str(found.get(name)) for name in changed)}): "
+            "`local-cluster down` removes it, LOCAL_CLUSTER_FOLDER takes another folder"
+        )
+
+
+def exists(cluster: Cluster) -> bool:
+    """Whether the state folder is one of ours."""
+    return (cluster.folder / "cluster.json").exists()
+
+
+def _marker(cluster: Cluster) -> dict[str, object]:
+    try:
+        found = json.loads((cluster.folder / "cluster.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def up(cluster: Cluster, parts: Mapping[str, Part], say: Say) -> None:
+    """Start every part as soon as what it needs is ready; the first failure ends the wait."""
+    graph, cancelled = sorter(parts), threading.Event()
+    running: dict[Future[float], str] = {}
+    with ThreadPoolExecutor(max_workers=max(1, len(parts))) as pool:
+        try:
+            while graph.is_active():
+                for name in graph.get_ready():
+                    running[pool.submit(bring_up, cluster, parts[name], cancelled)] = name
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    name = running.pop(future)
+                    say(f"{name:<28} {future.result():6.1f} s")
+                    graph.done(name)
+        except BaseException:
+            cancelled.set()
+            raise
+    require_alive(cluster, parts)
+
+
+def bring_up(cluster: Cluster, part: Part, cancelled: threading.Event | None = None) -> float:
+    """Prepare one part, start it unless it lives, wait until it is ready; the seconds it took."""
+    cancelled = cancelled or threading.Event()
+    started, folder = time.monotonic(), cluster.part_folder(part.name)
+    if part.command is None or process.alive(folder) is None:
+        part.prepare(cluster)
+        if cancelled.is_set():
+            raise _CancelledError
+        _start(cluster, part)
+    limit = time.monotonic() + part.ready_seconds
+    while (missing := _missing(cluster, part)) is not None:
+        if part.command is not None and process.alive(folder) is None:
+            raise ClusterError(process.ended(part.name, folder))
+        if time.monotonic() > limit:
+            raise ClusterError(_late(cluster, part, missing))
+        if cancelled.wait(_POLL_SECONDS):
+            raise _CancelledError
+    return time.monotonic() - started
+
+
+def _start(cluster: Cluster, part: Part) -> None:
+    folder = cluster.part_folder(part.name)
+    # A program that kwokctl started in `prepare` of another part may live by now.
+    if part.command is None or process.alive(folder) is not None:
+        return
+    for name in part.listens:
+        require_free(part.name, cluster.host, PORTS[name])
+    command = part.command(cluster)
+    process.start(part.name, folder, command.argv, command.environment)
+
+
+def _missing(cluster: Cluster, part: Part) -> str | None:
+    """What is missing; an answer that could not be had is what is missing."""
+    try:
+        return part.ready(cluster)
+    except ClusterError as error:
+        return str(error)
+    except Exception as error:  # A program that starts may answer anything, or nothing.
+        return f"{type(error).__name__}: {error}"
+
+
+def _late(cluster: Cluster, part: Part, missing: str) -> str:
+    folder = cluster.part_folder(part.name)
+    late = f"{part.name}: not ready after {part.ready_seconds:.0f} s: {missing}"
+    if part.command is None:
+        return late
+    return f"{late}\nthe end of {process.log_path(folder)}:\n{process.log_tail(folder)}"
+
+
+def require_free(name: str, host: str, port: int) -> None:
+    """ClusterError where another program listens already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ClusterError(
+                f"{name}: {host}:{port} cannot be had ({error.strerror}): end the program that "
+                "listens there, or set LOCAL_CLUSTER_NETWORK to another network, as in 127.50"
+            ) from error
+
+
+def require_alive(cluster: Cluster, parts: Mapping[str, Part]) -> None:
+    """ClusterError with the end of the log of the first part that has ended by itself."""
+    for name, part in parts.items():
+        folder = cluster.part_folder(name)
+        if part.command is not None and process.alive(folder) is None:
+            raise ClusterError(process.ended(name, folder))
+
+
+def down(cluster: Cluster, parts: Mapping[str, Part]) -> list[int]:
+    """Stop everything that was started, what needs others first; then remove the state.
+
+    Returns pids of processes that could not be ended.
+    """
+    stop(cluster, parts)
+    folder = cluster.folder / "parts"
+    process.kill(process.left_of(folder))
+    left = process.left_of(folder)
+    if not left:
+        shutil.rmtree(cluster.folder, ignore_errors=True)
+    return left
+
+
+def stop(cluster: Cluster, parts: Mapping[str, Part]) -> None:
+    """Stop parts, those that need others before those; each level at the same time."""
+    for level in reversed(levels(parts)):
+        with ThreadPoolExecutor(max_workers=len(level)) as pool:
+            for name in level:
+                seconds = parts[name].stop_seconds
+                pool.submit(process.stop, cluster.part_folder(name), seconds)

@@ -1,0 +1,185 @@
+"""etcd, API server, controller manager, scheduler and kwok, made by kwokctl.
+
+kwokctl writes certificates and arguments and starts the five programs; from then on each is a
+part like any other, with its own log, start and stop.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local_cluster import objects, process
+from local_cluster.cluster import Cluster, ClusterError
+from local_cluster.part import Command, Part
+
+PROGRAMS = {
+    "etcd": "etcd",
+    "kube-apiserver": "kube-apiserver",
+    "kube-controller-manager": "kube-controller-manager",
+    "kube-scheduler": "kube-scheduler",
+    "kwok-controller": "kwok",
+}
+NAMESPACES = (
+    "argo-rollouts", "argocd", "cert-manager", "envoy-gateway-system", "external-secrets",
+    "ml-system", "monitoring",
+)  # fmt: skip
+MANAGED_ANNOTATION = "kwok.x-k8s.io/node=fake"
+_NAME = "local"
+_CREATE_SECONDS = 120
+
+
+def _state(cluster: Cluster) -> Path:
+    return cluster.folder / "kwok" / "clusters" / _NAME
+
+
+def configuration(cluster: Cluster) -> list[dict[str, Any]]:
+    """What kwokctl is asked for: our programs, listening on loopback only, Node stages only."""
+    binaries = {
+        f"{_option(component)}Binary": str(cluster.tools / program)
+        for component, program in PROGRAMS.items()
+    }
+    options = {
+        "runtime": "binary",
+        # kwokctl takes five times the usual seconds until a node without a lease is lost.
+        "heartbeatFactor": 1,
+        "bindAddress": "127.0.0.1",
+        "cacheDir": str(cluster.folder / "kwok" / "cache"),
+        "kubectlBinary": str(cluster.tools / "kubectl"),
+        **binaries,
+    }
+    patches = [
+        # The state is thrown away by `down`: nothing needs to survive a power cut.
+        _extra("etcd", False, {"unsafe-no-fsync": "true"}),
+        # Without it the server wants a default route, and a laptop on a train has none.
+        _extra("kube-apiserver", False, {"advertise-address": "192.0.2.1"}),
+        # A node without the annotation `fake` is lost: nobody renews its lease.
+        _extra("kwok-controller", True, {"manage-all-nodes": "false"}),
+        _extra(
+            "kwok-controller", False, {"manage-nodes-with-annotation-selector": MANAGED_ANNOTATION}
+        ),
+    ]
+    asked = {
+        "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+        "kind": "KwokctlConfiguration",
+        "options": options,
+        "componentsPatches": patches,
+    }
+    return [asked, *objects.load(objects.MANIFESTS / "node-stages.yaml")]
+
+
+def _option(component: str) -> str:
+    first, *rest = component.split("-")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _extra(component: str, override: bool, arguments: dict[str, str]) -> dict[str, Any]:
+    extra = [{"key": key, "value": value, "override": override} for key, value in arguments.items()]
+    return {"name": component, "extraArgs": extra}
+
+
+def _create(cluster: Cluster) -> None:
+    if not (_state(cluster) / "kwok.yaml").exists():
+        _run_kwokctl(cluster)
+        _adopt(cluster)
+    if not cluster.kubeconfig.exists():
+        raise ClusterError(
+            f"control-plane: {cluster.kubeconfig} is gone from the state folder; "
+            "run `local-cluster down`, then `local-cluster up`"
+        )
+
+
+def _run_kwokctl(cluster: Cluster) -> None:
+    folder = cluster.part_folder("control-plane")
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = folder / "kwokctl.yaml"
+    asked.write_text(yaml.safe_dump_all(configuration(cluster), sort_keys=False))
+    argv = [
+        str(cluster.tools / "kwokctl"), "create", "cluster", "--name", _NAME,
+        "--config", str(asked), "--kubeconfig", str(cluster.kubeconfig),
+        "--timeout", f"{_CREATE_SECONDS}s", "--wait", "60s",
+    ]  # fmt: skip
+    home = {"KWOK_WORKDIR": str(cluster.folder / "kwok"), "HOME": str(cluster.folder / "kwok")}
+    process.start("control-plane", folder, argv, home)
+    objects.wait("control-plane", lambda: _kwokctl_runs(folder), _CREATE_SECONDS + 10)
+    if not (_state(cluster) / "kwok.yaml").exists() or not cluster.kubeconfig.exists():
+        raise ClusterError(
+            f"control-plane: kwokctl made no cluster; the end of {process.log_path(folder)}:\n"
+            f"{process.log_tail(folder)}"
+        )
+
+
+def _kwokctl_runs(folder: Path) -> str | None:
+    return "kwokctl has not ended" if process.alive(folder) else None
+
+
+def _adopt(cluster: Cluster) -> None:
+    """Make a part of each program that kwokctl started; its log stays one file."""
+    for name in PROGRAMS:
+        folder = cluster.part_folder(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        log = _state(cluster) / "logs" / f"{name}.log"
+        if not process.log_path(folder).is_symlink():
+            process.log_path(folder).symlink_to(log)
+        pid = _state(cluster) / "pids" / f"{name}.pid"
+        if not pid.exists() or process.adopt(folder, int(pid.read_text())) is None:
+            raise ClusterError(process.ended(name, folder))
+
+
+def _component(cluster: Cluster, name: str) -> dict[str, Any]:
+    documents = objects.load(_state(cluster) / "kwok.yaml")
+    [asked] = [found for found in documents if found["kind"] == "KwokctlConfiguration"]
+    [component] = [found for found in asked["components"] if found["name"] == name]
+    return dict(component)
+
+
+def _command(cluster: Cluster, name: str) -> Command:
+    component = _component(cluster, name)
+    return Command([component["binary"], *component["args"]])
+
+
+def _serves(cluster: Cluster) -> str | None:
+    try:
+        objects.kubectl(cluster, "get", "--raw", "/readyz", within=5)
+    except ClusterError as error:
+        return str(error)
+    return None
+
+
+def _lives(name: str, cluster: Cluster) -> str | None:
+    return None if process.alive(cluster.part_folder(name)) else "it does not run"
+
+
+def _accounts_work(cluster: Cluster) -> str | None:
+    found = objects.get(cluster, "serviceaccount", "default", "argocd")
+    return None if found else "the controller manager made no service account yet"
+
+
+def _settle(cluster: Cluster) -> None:
+    objects.apply(cluster, *objects.namespaces(NAMESPACES))
+    objects.kubectl(cluster, "config", "set-context", "--current", "--namespace=argocd")
+
+
+def _program(name: str, needs: tuple[str, ...]) -> Part:
+    ready = _serves if name == "kube-apiserver" else lambda cluster: _lives(name, cluster)
+    return Part(
+        name,
+        lambda cluster: _command(cluster, name),
+        ready,
+        needs,
+        ready_seconds=60,
+        stop_seconds=1,
+    )
+
+
+PARTS = (
+    Part("control-plane", None, prepare=_create),
+    _program("etcd", ("control-plane",)),
+    _program("kube-apiserver", ("etcd",)),
+    _program("kube-controller-manager", ("kube-apiserver",)),
+    _program("kube-scheduler", ("kube-apiserver",)),
+    _program("kwok-controller", ("kube-apiserver",)),
+    Part("namespaces", None, _accounts_work, ("kube-controller-manager",), _settle),
+)
