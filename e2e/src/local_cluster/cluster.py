@@ -13,13 +13,20 @@ PORTS = {
     "argocd": 8080,
     "argocd-repo-server": 8081,
     "git": 8082,
+    "argocd-metrics": 8083,
+    "argocd-repo-server-metrics": 8084,
     "prometheus": 9090,
     "mlflow": 5000,
     "redis": 6379,
     "node-runner": 10250,
     "envoy-gateway": 18000,
     "gateway-bridge": 18001,
-    "rollouts-metrics": 18090,
+    "argocd-applicationset-metrics": 18080,
+    "argocd-applicationset-probes": 18081,
+    "argocd-applicationset-webhook": 18082,
+    # Where Argo CD's notifications go: a test or a person may listen, no part does.
+    "release-webhook": 18090,
+    "rollouts-metrics": 18093,
     "rollouts-health": 18091,
     "monitors": 18092,
     "prometheus-adapter": 6443,
@@ -86,12 +93,16 @@ class Cluster:
     @property
     def gateway_http(self) -> int:
         """Plain HTTP at the gateway: Envoy binds every address, so it differs by network."""
-        return 10080 + self._shift
+        return self.shifted(10080)
 
     @property
     def gateway_https(self) -> int:
         """Port of TLS at the gateway."""
-        return 10443 + self._shift
+        return self.shifted(10443)
+
+    def shifted(self, port: int) -> int:
+        """`port` as this network has it, for a program that binds every address."""
+        return port + self._shift
 
     def part_folder(self, name: str) -> Path:
         """Log, process record and configuration of one part."""
