@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local_cluster.part import Part
-from local_cluster.parts import control_plane, crds, nodes
+from local_cluster.parts import argo_cd, control_plane, crds, git_server, nodes, redis
 
 
 def all_parts() -> tuple[Part, ...]:
@@ -12,4 +12,7 @@ def all_parts() -> tuple[Part, ...]:
         *control_plane.PARTS,
         crds.PART,
         nodes.PART,
+        git_server.PART,
+        redis.PART,
+        *argo_cd.PARTS,
     )
