@@ -1,0 +1,31 @@
+"""Mount paths that do not exist on this machine, replaced by folders of the pod."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class MountPaths:
+    """Where each mount path of one container stands on this machine."""
+
+    def __init__(self, mounts: Mapping[str, Path]) -> None:
+        self._mounts = {path.rstrip("/"): str(folder) for path, folder in mounts.items()}
+        longest_first = sorted(self._mounts, key=len, reverse=True)
+        alternatives = "|".join(re.escape(path) for path in longest_first)
+        # A whole path, or the front of one: neither /models in /models2 nor in /srv/models.
+        self._pattern = re.compile(rf"(?<![\w./-])(?:file://)?(?P<path>{alternatives})(?![\w.-])")
+
+    def replace(self, text: str) -> str:
+        """Return the text with every mount path in it replaced, the longest first."""
+        if not self._mounts:
+            return text
+        return self._pattern.sub(self._replacement, text)
+
+    def _replacement(self, match: re.Match[str]) -> str:
+        path = match["path"]
+        return match[0].removesuffix(path) + self._mounts[path]
+
+    def folder(self, path: str) -> Path | None:
+        """Return where a path in the container stands, if a mount holds it."""
+        replaced = self.replace(path)
+        return Path(replaced) if replaced != path else None
