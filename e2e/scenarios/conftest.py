@@ -1,0 +1,212 @@
+"""Fixtures of the scenarios: the cluster, its models, environments, evidence, time limits."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import kr8s
+import pytest
+
+from e2e.scenarios.argo_cd import ArgoCD
+from e2e.scenarios.environment import Control, Environment, prepare_environment
+from e2e.scenarios.evidence import logs, report
+from e2e.scenarios.evidence.recording import Evidence
+from e2e.scenarios.models import Models
+from e2e.scenarios.parts import Parts
+from e2e.scenarios.places import OUTPUT, NoClusterError, Places, find_places
+
+SCENARIOS = OUTPUT / "scenarios"
+SETUP_SECONDS = 600
+CALL_SECONDS = 420
+TEARDOWN_SECONDS = 240
+EVIDENCE = pytest.StashKey[Evidence]()
+
+OpenEnvironment = Callable[..., Environment]
+
+
+class TimeIsUpError(Exception):
+    """A test, its setup or its teardown took longer than its limit."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "limit(seconds): the longest that the test itself may take")
+    config.addinivalue_line("markers", "alone: breaks what other scenarios need; runs by itself")
+    config.addinivalue_line("markers", "local: needs the local cluster's parts as processes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that run alone come last, all in one worker: they wait for the others to end."""
+    mine = [item for item in items if item.path.parent == Path(__file__).parent]
+    for item in mine:
+        if item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.xdist_group("alone"))
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+@contextmanager
+def _limited(seconds: float, what: str) -> Iterator[None]:
+    def ring(*_: object) -> None:
+        raise TimeIsUpError(f"{what} took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    item.stash[EVIDENCE] = Evidence(item.nodeid, _title(item))
+    with _limited(SETUP_SECONDS, "setup"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    marker = item.get_closest_marker("limit")
+    seconds = float(marker.args[0]) if marker else CALL_SECONDS
+    with _limited(seconds, "the scenario"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    with _limited(TEARDOWN_SECONDS, "teardown"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    made: pytest.TestReport = yield
+    evidence = item.stash.get(EVIDENCE, None)
+    if evidence is None:
+        return made
+    evidence.seconds[call.when] = call.duration
+    if made.skipped:
+        evidence.outcome = "skipped"
+    if made.failed:
+        evidence.fail(f"{call.when}: {made.longreprtext}", lambda: _logs(evidence))
+    evidence.write(SCENARIOS)
+    return made
+
+
+def _title(item: pytest.Item) -> str:
+    words = re.sub(r"^test_", "", item.name.split("[")[0]).replace("_", " ")
+    parameters = re.search(r"\[(.*)\]", item.name)
+    return f"{words}: {parameters.group(1)}" if parameters else words
+
+
+def _logs(evidence: Evidence) -> dict[str, str]:
+    try:
+        return logs.collect(find_places(), evidence.environments)
+    except Exception as error:
+        return {"logs": f"could not be collected: {error}"}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The worker that started the others writes the page."""
+    if not hasattr(session.config, "workerinput") and SCENARIOS.is_dir():
+        report.write(OUTPUT)
+
+
+@pytest.fixture(scope="session")
+def places() -> Places:
+    """Where the parts of the cluster answer."""
+    try:
+        return find_places()
+    except NoClusterError as error:
+        pytest.exit(str(error), returncode=4)
+
+
+@pytest.fixture(scope="session")
+def control(places: Places) -> Control:
+    """The API server and Argo CD."""
+    api = kr8s.api(kubeconfig=str(places.kubeconfig))
+    return Control(places, api, ArgoCD(places.argocd, api))
+
+
+@pytest.fixture(scope="session")
+def models(control: Control) -> Models:
+    """The versions that scenarios release, by name."""
+    system = next(iter(control.api.get("namespaces", "kube-system")))
+    return Models(control.places.mlflow, system.raw["metadata"]["uid"], OUTPUT)
+
+
+@pytest.fixture
+def parts(places: Places) -> Parts:
+    """The parts of the local cluster; on any other the test is skipped."""
+    if places.local is None:
+        pytest.skip("stops parts of the local cluster")
+    return Parts(places.local)
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> Evidence:
+    """What the report says of this test."""
+    found: Evidence = request.node.stash[EVIDENCE]
+    return found
+
+
+@pytest.fixture
+def share_the_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Scenarios share the cluster; one marked `alone` waits for the others, and they for it."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    alone = request.node.get_closest_marker("alone") is not None
+    with (OUTPUT / "cluster.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+@pytest.fixture
+def open_in_cluster(
+    request: pytest.FixtureRequest,
+    share_the_cluster: None,
+    control: Control,
+    evidence: Evidence,
+    tmp_path: Path,
+) -> Iterator[OpenEnvironment]:
+    """Makes environments that are removed after the test: `open_in_cluster("production")`."""
+    opened: list[Environment] = []
+
+    def make(template: str = "staging") -> Environment:
+        name = _name(request.node.name)
+        begin = time.monotonic()
+        environment = prepare_environment(control, name, template, tmp_path / name)
+        opened.append(environment)
+        evidence.environments.append(environment)
+        environment.install()
+        evidence.seconds[f"install {template}"] = time.monotonic() - begin
+        return environment
+
+    yield make
+    for environment in opened:
+        environment.remove()
+
+
+@pytest.fixture
+def staging(open_in_cluster: OpenEnvironment) -> Environment:
+    """An environment like staging: syncs by itself."""
+    return open_in_cluster("staging")
+
+
+@pytest.fixture
+def production(open_in_cluster: OpenEnvironment) -> Environment:
+    """An environment like production: a person syncs it."""
+    return open_in_cluster("production")
+
+
+def _name(test: str) -> str:
+    """A short name of a namespace: from the test, and unlike any other."""
+    words = re.sub(r"[^a-z0-9]+", "-", test.lower().removeprefix("test_")).strip("-")
+    return f"{words[:24].strip('-')}-{secrets.token_hex(2)}"

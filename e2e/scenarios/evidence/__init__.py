@@ -1,0 +1,1 @@
+"""What the scenarios saw: a file for each test, and one page about all of them."""

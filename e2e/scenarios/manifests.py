@@ -1,0 +1,99 @@
+"""What makes a scenario's own environment out of one of the repository's: names, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Document = dict[str, Any]
+
+FINALIZER = "resources-finalizer.argocd.argoproj.io"
+
+
+def rename_overlay(repository: Path, template: str, name: str) -> None:
+    """Give the overlay of `template` the namespace and the hostname of environment `name`."""
+    overlay = repository / "overlays" / template / "inference"
+    _replace(
+        overlay / "kustomization.yaml",
+        f"namespace: inference-{template}\n",
+        f"namespace: inference-{name}\n",
+    )
+    settings = overlay / "settings.env"
+    lines = settings.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not line.startswith("HOSTNAME=")]
+    if len(kept) != len(lines) - 1:
+        raise ValueError(f"{settings}: HOSTNAME does not stand there once")
+    settings.write_text("\n".join([f"HOSTNAME={hostname(name)}", *kept]) + "\n", encoding="utf-8")
+
+
+def hostname(name: str) -> str:
+    """The DNS name of environment `name`."""
+    return f"inference.{name}.example.com"
+
+
+def argocd_objects(
+    repository: Path, template: str, name: str, url: str, revision: str
+) -> tuple[Document, Document]:
+    """AppProject and Application of environment `name`, from the files of `template`."""
+    project = _renamed(
+        repository / "argocd/projects" / f"inference-{template}.yaml", template, name
+    )
+    project["spec"]["sourceRepos"] = [url]
+    application = _renamed(repository / "apps/inference" / f"{template}.yaml", template, name)
+    application["metadata"]["labels"]["environment"] = name
+    # Root has nothing to do with it: no wave, and whoever deletes it takes all with it.
+    application["metadata"]["finalizers"] = [FINALIZER]
+    application["spec"]["source"] |= {"repoURL": url, "targetRevision": revision}
+    return project, application
+
+
+def _renamed(path: Path, template: str, name: str) -> Document:
+    text = path.read_text(encoding="utf-8")
+    document: Document = yaml.safe_load(text.replace(f"inference-{template}", f"inference-{name}"))
+    return document
+
+
+def _replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise ValueError(f"{path}: {old.strip()!r} does not stand there once")
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def set_image(repository: Path, template: str, digest: str) -> None:
+    """Release another image: the digest of the release folder of an overlay."""
+    path = repository / "overlays" / template / "inference/release/kustomization.yaml"
+    release = path.read_text(encoding="utf-8").splitlines()
+    _put(release, "    digest: ", digest, path)
+    path.write_text("\n".join(release) + "\n", encoding="utf-8")
+
+
+def set_setting(repository: Path, template: str, key: str, value: str) -> None:
+    """Change one line of an overlay's settings.env."""
+    path = repository / "overlays" / template / "inference/settings.env"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    _put(lines, f"{key}=", value, path)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _put(lines: list[str], begin: str, value: str, path: Path) -> None:
+    found = [number for number, line in enumerate(lines) if line.startswith(begin)]
+    if len(found) != 1:
+        raise ValueError(f"{path}: {begin.strip()!r} does not stand there once")
+    lines[found[0]] = f"{begin}{value}"
+
+
+def leaves(document: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every scalar of a document with its path; lists of named things go by name."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield from leaves(value, f"{path}/{key}")
+    elif isinstance(document, list):
+        for number, value in enumerate(document):
+            label = value.get("name", number) if isinstance(value, dict) else number
+            yield from leaves(value, f"{path}/{label}")
+    else:
+        yield path, document
