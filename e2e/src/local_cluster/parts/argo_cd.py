@@ -248,7 +248,7 @@ PARTS = (
     ),
     _program(
         "argocd-applicationset-controller",
-        lambda cluster: f"{cluster.url('argocd-applicationset-probes')}/healthz",
+        lambda cluster: f"{cluster.url('argocd-applicationset-metrics')}/metrics",
         listens=(
             "argocd-applicationset-metrics",
             "argocd-applicationset-probes",
