@@ -22,6 +22,8 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+INTERN = "github.com/josharian/intern"
+"""A module of one small file, whose hash a go.sum of ours has."""
 BARE_PATH = ":".join(p for p in os.environ["PATH"].split(":") if ".tools" not in p)
 
 
@@ -98,6 +100,38 @@ def test_a_program_can_have_its_own_name_and_further_ones(checkout: Path) -> Non
     assert (programs / "etcd-member").resolve() == programs / "etcd"
     (programs / "etcd-member").unlink()
     assert "built" in install(checkout, "server").stderr
+
+
+def test_a_program_can_stand_elsewhere_in_the_repository(checkout: Path) -> None:
+    family = checkout / "e2e" / "router"
+    family.mkdir(parents=True)
+    (family / "go.mod").write_text("module router\n\ngo 1.26.0\n")
+    (family / "main.go").write_text("package main\n\nfunc main() {}\n")
+    (family / "build.toml").write_text('version = "1.0"\npackage = "."\n[binaries]\nrouter = []\n')
+    result = install(checkout, "e2e/router")
+    assert "router 1.0 built" in result.stderr
+    assert (checkout / ".tools" / "bin" / "router").is_file()
+    assert install(checkout, "e2e/router").stderr == ""
+
+
+def test_a_file_of_a_module_can_be_replaced_by_ours(checkout: Path) -> None:
+    family = checkout / "tools" / "edited"
+    family.mkdir()
+    (family / "go.mod").write_text(f"module edited\n\ngo 1.26.0\n\nrequire {INTERN} v1.0.0\n")
+    shutil.copy(ROOT / "e2e" / "traffic-router" / "go.sum", family / "go.sum")
+    (family / "main.go").write_text(
+        f'package main\n\nimport "{INTERN}"\n\nfunc main() {{ print(intern.String("theirs")) }}\n'
+    )
+    (family / "ours.txt").write_text(
+        'package intern\n\nfunc String(string) string { return "ours" }\n'
+    )
+    (family / "build.toml").write_text(
+        'version = "1.0"\npackage = "."\n[binaries]\nedited = []\n'
+        f'[edited."{INTERN}"]\n"intern.go" = "ours.txt"\n'
+    )
+    assert "edited 1.0 built" in install(checkout, "edited").stderr
+    program = [checkout / ".tools" / "bin" / "edited"]
+    assert subprocess.run(program, capture_output=True, text=True, check=True).stderr == "ours"
 
 
 def test_a_go_that_is_too_old_for_a_family_is_not_used(checkout: Path) -> None:
