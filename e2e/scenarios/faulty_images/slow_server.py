@@ -26,7 +26,7 @@ def answer_late(pipeline: Pipeline, call: Call) -> None:
         _answer(pipeline, call)
 
 
-Pipeline.answer = answer_late  # type: ignore[method-assign]
+Pipeline.answer = answer_late  # type: ignore[assignment, method-assign]
 
 if __name__ == "__main__":
     sys.exit(main())

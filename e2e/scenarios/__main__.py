@@ -1,0 +1,82 @@
+"""`python -m e2e.scenarios`: the cluster where none is given, then pytest; its exit code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from local_cluster.cluster import Cluster
+
+from e2e.scenarios.places import OUTPUT, ROOT
+
+SUITES = ("e2e/scenarios", "e2e/oracles")
+# Each scenario runs servers, a client and a canary of its own.
+WORKERS = os.environ.get("E2E_WORKERS", "3")
+NO_CLUSTER = 4
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the suites, or the ones that `arguments` name; a cluster that was there stays."""
+    signal.signal(signal.SIGTERM, _end)
+    for name in ("scenarios", "report.html", "junit.xml"):
+        _remove(name)
+    if os.environ.get("KUBECONFIG"):
+        return _pytest(arguments)
+    with _local_cluster() as ready:
+        return _pytest(arguments) if ready else NO_CLUSTER
+
+
+def _pytest(arguments: Sequence[str]) -> int:
+    named = [word for word in arguments if word.split("::")[0].startswith("e2e/")]
+    suites = [] if named else [suite for suite in SUITES if (ROOT / suite).is_dir()]
+    argv = [
+        *(sys.executable, "-m", "pytest", "--no-cov", "--tb=short"),
+        *("-n", WORKERS, "--dist", "loadgroup"),
+        f"--junit-xml={OUTPUT / 'junit.xml'}",
+        *suites,
+        *arguments,
+    ]
+    code = subprocess.run(argv, cwd=ROOT, check=False).returncode
+    print(f"e2e: {OUTPUT / 'report.html'}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _local_cluster() -> Iterator[bool]:
+    """The running one, or one that is started here and stopped afterwards; whether it is up."""
+    cluster = Cluster.from_environment()
+    there = cluster.kubeconfig.is_file()
+    try:
+        yield _command(cluster, "up") == 0
+    finally:
+        if not there:
+            _command(cluster, "down")
+
+
+def _command(cluster: Cluster, name: str) -> int:
+    argv = [cluster.scripts / "local-cluster", name]
+    return subprocess.run(argv, cwd=ROOT, check=False).returncode
+
+
+def _remove(name: str) -> None:
+    path = OUTPUT / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    """A run that is ended still stops the cluster that it started."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
