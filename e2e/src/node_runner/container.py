@@ -187,7 +187,7 @@ class Container:
         startup = self.spec.get("startupProbe")
         if startup and not await self._passes_startup(Probe.of(startup), process):
             return
-        self.state.started = True
+        self.state.started = self.state.begun = True
         self.started.set()
         self.state.serves = "readinessProbe" not in self.spec
         self._changed()

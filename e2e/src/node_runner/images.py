@@ -28,7 +28,7 @@ class Images:
         self._images: dict[str, Image] = {}
 
     def find(self, reference: str) -> Image | None:
-        """Return the image by its exact reference, else by `name:tag`, else by its name."""
+        """Return the image by its exact reference, else by digest, by `name:tag`, by its name."""
         self._refresh()
         return next((self._images[key] for key in keys(reference) if key in self._images), None)
 
@@ -47,7 +47,7 @@ def keys(reference: str) -> list[str]:
     tagged, _, digest = reference.partition("@")
     path, slash, last = tagged.rpartition("/")
     name = path + slash + last.partition(":")[0]
-    found = [reference, tagged, f"{name}@{digest}" if digest else name, name]
+    found = [reference, f"{name}@{digest}" if digest else tagged, tagged, name]
     return list(dict.fromkeys(found))
 
 

@@ -1,6 +1,8 @@
 """What all pods of this machine share: the API server's objects, images, addresses, proxies."""
 
 import base64
+import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -27,9 +29,9 @@ class AddressPool:
         self._next = 0
         self._used: set[str] = set()
 
-    def take(self) -> str:
-        """Return an address that nobody holds."""
-        for address in self._turn():
+    def take(self, preferred: str = "") -> str:
+        """Return an address that nobody holds: the preferred one if it is free."""
+        for address in itertools.chain(self._within(preferred), self._turn()):
             if address not in self._used:
                 self._used.add(address)
                 return address
@@ -39,12 +41,22 @@ class AddressPool:
         """Let the address be taken again, after all others had their turn."""
         self._used.discard(address)
 
+    def _within(self, address: str) -> Iterator[str]:
+        with contextlib.suppress(ValueError):
+            if 0 <= int(IPv4Address(address)) - self._lowest < self._size:
+                yield address
+
     def _turn(self) -> Iterator[str]:
         for _ in range(self._size):
             candidate = str(IPv4Address(self._lowest + self._next))
             self._next = (self._next + 1) % self._size
             if not candidate.endswith((".0", ".255")):
                 yield candidate
+
+
+def address_of(ip: str) -> str:
+    """Return the address that a pod's status means: the reverse of `pod_ip`."""
+    return f"127.{ip.partition('.')[2]}"
 
 
 def pod_ip(address: str) -> str:

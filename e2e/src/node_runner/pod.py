@@ -17,7 +17,7 @@ from node_runner.api import FAILURES
 from node_runner.command import Place
 from node_runner.container import Container
 from node_runner.environment import MissingReferenceError, PodFacts, UnsupportedError
-from node_runner.machine import Machine, pod_ip
+from node_runner.machine import Machine, address_of, pod_ip
 from node_runner.manifest import Manifest, metadata, name_of
 from node_runner.probes import port_number
 from node_runner.processes import kill_recorded
@@ -44,8 +44,9 @@ class Pod:
         self.manifest, self._machine = pod, machine
         self.uid: str = metadata(pod)["uid"]
         self.folder = machine.folder / "pods" / self.uid
-        self.address = machine.addresses.take()
-        self._started_at = (pod.get("status") or {}).get("startTime") or now()
+        status = pod.get("status") or {}
+        self.address = machine.addresses.take(address_of(status.get("podIP") or ""))
+        self._started_at = status.get("startTime") or now()
         self._mounted = self._ended = self._lost = False
         self._stopping, self._deleting = asyncio.Event(), asyncio.Event()
         self._grace = 30.0

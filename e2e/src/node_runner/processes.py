@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+# The local cluster finds by it what its parts left behind.
+_MARK = "LOCAL_CLUSTER_PART"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -57,7 +59,7 @@ class Process:
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *argv,
-                env=dict(environment),
+                env={**environment, **_mark()},
                 cwd=folder,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -113,6 +115,10 @@ def usage_by_session() -> dict[int, Usage]:
     for stat in _stats():
         found[stat.session] = found.get(stat.session, Usage()) + stat.usage
     return found
+
+
+def _mark() -> dict[str, str]:
+    return {_MARK: os.environ[_MARK]} if _MARK in os.environ else {}
 
 
 def _stats() -> Iterator[_Stat]:

@@ -43,7 +43,10 @@ State = Waiting | Running | Terminated
 
 @dataclass
 class ContainerState:
-    """What is known about one container; `serves` is the answer of its readiness probe."""
+    """What is known about one container.
+
+    `serves` is the answer of its readiness probe, `begun` whether it was ever started.
+    """
 
     name: str
     image: str
@@ -53,6 +56,7 @@ class ContainerState:
     started: bool = False
     serves: bool = False
     sidecar: bool = False
+    begun: bool = False
 
     @property
     def ready(self) -> bool:
@@ -99,7 +103,7 @@ class PodView:
 def initialized(state: ContainerState) -> bool:
     """Whether this init container lets the next one start."""
     if state.sidecar:
-        return state.started
+        return state.begun
     return isinstance(state.state, Terminated) and state.state.exit_code == 0
 
 
@@ -143,7 +147,8 @@ def pod_status(view: PodView, at: str) -> Manifest:
         "containerStatuses": [container_status(state, view) for state in view.main],
     }
     if view.mounted:
-        status |= {"podIP": view.ip, "podIPs": [{"ip": view.ip}]}
+        # Merged by address otherwise: a pod that comes back with another one would have two.
+        status |= {"podIP": view.ip, "podIPs": [{"$patch": "replace"}, {"ip": view.ip}]}
     if view.init:
         status["initContainerStatuses"] = [container_status(state, view) for state in view.init]
     if view.reason:
