@@ -61,7 +61,7 @@ def _local_cluster() -> Iterator[bool]:
 
 
 def _command(cluster: Cluster, name: str) -> int:
-    argv = [cluster.scripts / "local-cluster", name]
+    argv = [str(cluster.scripts / "local-cluster"), name]
     return subprocess.run(argv, cwd=ROOT, check=False).returncode
 
 
