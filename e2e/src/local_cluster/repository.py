@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from local_cluster.api_keys import ENVIRONMENTS, fake_secrets
 from local_cluster.git_server import git_environment
 
 BRANCH = "main"
 NAME = "inference-gitops.git"
-# The HEAD, and the addresses in its one more commit, that the branch was made from.
+# The HEAD and the setting that the branch was made from.
 MADE_FROM = "refs/local-cluster/made-from"
 GIT_SECONDS = 60
 
@@ -54,11 +58,12 @@ class RepositoryError(Exception):
 
 
 @dataclass(frozen=True)
-class Addresses:
-    """Where the cluster's programs reach the repository, and people its Argo CD."""
+class Setting:
+    """What only the machine knows: two URLs, and the checksum of the stable model trained there."""
 
     repository: str
     argocd: str
+    model_sha256: str
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,8 @@ class Served:
     uncommitted: bool
 
 
-def serve_repository(root: Path, bare: Path, addresses: Addresses) -> Served:
-    """Make the bare repository, or keep it where it was made from this HEAD and these addresses.
+def serve_repository(root: Path, bare: Path, setting: Setting) -> Served:
+    """Make the bare repository, or keep it where it was made from this HEAD and these setting.
 
     What was pushed since stays in the kept one; a new HEAD starts the branch anew, and the old
     one stays as the branch `previous`.
@@ -82,12 +87,12 @@ def serve_repository(root: Path, bare: Path, addresses: Addresses) -> Served:
     uncommitted = bool(product.run("status", "--porcelain", "--untracked-files=no"))
     _create(bare)
     served = _Git(bare)
-    origin = f"{head} {addresses.repository} {addresses.argocd}"
+    origin = f"{head} {setting}"
     if served.note() == origin:
         return Served(served.run("rev-parse", BRANCH), head, made=False, uncommitted=uncommitted)
     served.run("fetch", "--quiet", "--no-tags", "--update-shallow", str(root), head)
     parent = _parent(served, head)
-    commit = _commit(served, parent, edits(addresses))
+    commit = _commit(served, parent, edits(setting))
     if served.exists(BRANCH):
         served.run("branch", "--force", "previous", BRANCH)
     served.run("update-ref", f"refs/heads/{BRANCH}", commit)
@@ -106,17 +111,24 @@ def export(bare: Path, folder: Path, paths: list[str]) -> None:
         )
 
 
-def edits(addresses: Addresses) -> dict[str, Edit]:
+def edits(setting: Setting) -> dict[str, Edit]:
     """What the one commit changes: path and the change of its text."""
     changes: dict[str, Edit] = {
-        "argocd/root.yaml": substitution(PLACEHOLDER_REPOSITORY, addresses.repository, 2),
-        "argocd/config/argocd-cm.yaml": substitution(PLACEHOLDER_ARGOCD, addresses.argocd, 1),
+        "argocd/root.yaml": substitution(PLACEHOLDER_REPOSITORY, setting.repository, 2),
+        "argocd/config/argocd-cm.yaml": substitution(PLACEHOLDER_ARGOCD, setting.argocd, 1),
         "apps/kustomization.yaml": _without_replaced,
+        "e2e/component/secret-store/fake-provider-patch.yaml": substitution(
+            "data: []", f"data: {json.dumps(fake_secrets())}", 1
+        ),
         # No machine of the local cluster has a GPU, whatever its nodes say.
         "overlays/production/inference/settings.env": substitution(
             "REQUIRE_GPU=true", "REQUIRE_GPU=false", 1
         ),
     }
+    for environment in ENVIRONMENTS:
+        changes[f"overlays/{environment}/inference/release/model-release.env"] = partial(
+            _with_checksum, setting.model_sha256
+        )
     for folder, names in COMPONENTS.items():
         changes[f"{folder}/kustomization.yaml"] = _with_components(folder, names)
     return changes
@@ -131,6 +143,11 @@ def substitution(old: str, new: str, times: int) -> Edit:
         return text.replace(old, new)
 
     return apply
+
+
+def _with_checksum(sha256: str, text: str) -> str:
+    """Another processor may train a model with other bytes; where it does not, nothing changes."""
+    return re.sub(r"^MODEL_SHA256=.*$", f"MODEL_SHA256={sha256}", text, flags=re.MULTILINE)
 
 
 def _without_replaced(text: str) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 
 from local_cluster.cluster import PORTS, Cluster, ClusterError
+from local_cluster.models import sha256_of_stable, trained
 from local_cluster.part import Command, Part
-from local_cluster.repository import NAME, Addresses, RepositoryError, serve_repository
+from local_cluster.repository import NAME, RepositoryError, Setting, serve_repository
 
 
 def folder(cluster: Cluster) -> Path:
@@ -23,9 +24,10 @@ def repository_url(cluster: Cluster) -> str:
 
 
 def _prepare(cluster: Cluster) -> None:
-    addresses = Addresses(repository_url(cluster), cluster.url("argocd"))
+    checksum = sha256_of_stable(trained(cluster.root))
+    setting = Setting(repository_url(cluster), cluster.url("argocd"), checksum)
     try:
-        served = serve_repository(cluster.root, folder(cluster) / NAME, addresses)
+        served = serve_repository(cluster.root, folder(cluster) / NAME, setting)
     except RepositoryError as error:
         raise ClusterError(f"git: {error}") from error
     if served.uncommitted:
@@ -53,4 +55,4 @@ def _ready(cluster: Cluster) -> str | None:
     return None if answer.is_success else f"it answers {answer.status_code}"
 
 
-PART = Part("git", _command, _ready, prepare=_prepare, listens=("git",))
+PART = Part("git", _command, _ready, needs=("models",), prepare=_prepare, listens=("git",))
