@@ -47,6 +47,8 @@ class Pod:
         status = pod.get("status") or {}
         self.address = machine.addresses.take(address_of(status.get("podIP") or ""))
         self._started_at = status.get("startTime") or now()
+        # What ended before this runner started: its status is the API server's to keep.
+        self._over = status.get("phase") in _ENDED
         self._mounted = self._ended = self._lost = False
         self._stopping, self._deleting = asyncio.Event(), asyncio.Event()
         self._grace = 30.0
@@ -69,7 +71,7 @@ class Pod:
     @property
     def ready(self) -> bool:
         """Whether Services send requests here: no longer once the deletion started."""
-        return not self._lost and not self._ended and self._view().ready
+        return not (self._lost or self._over or self._ended) and self._view().ready
 
     @property
     def containers(self) -> list[Container]:
@@ -102,7 +104,7 @@ class Pod:
             "labels": found.get("labels") or {},
             "annotations": found.get("annotations") or {},
             "containers": [state.name for state in view.main],
-            "phase": phase(view),
+            "phase": self.manifest["status"]["phase"] if self._over else phase(view),
             "ready": self.ready,
             "folder": str(self.folder),
         }
@@ -146,10 +148,10 @@ class Pod:
     async def _live(self) -> None:
         publisher = asyncio.create_task(self._publish_changes())
         try:
-            if (self.manifest.get("status") or {}).get("phase") not in _ENDED:
+            if not self._over:
                 await self._run_until_stopped()
-            publisher.cancel()
-            await self._publish()
+                publisher.cancel()
+                await self._publish()
             await self._deleting.wait()
             await self._delete()
         finally:
@@ -386,7 +388,7 @@ class Pod:
             await self._publish()
 
     async def _publish(self) -> None:
-        while True:
+        while not self._over:
             status = pod_status(self._view(), now())
             if _timeless(status) == self._sent:
                 return
