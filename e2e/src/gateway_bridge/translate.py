@@ -64,9 +64,6 @@ class Endpoint:
     port: int
 
 
-NOWHERE = Endpoint("127.0.0.1", 1)
-"""Refuses every connection, so that a Service without ready pods answers 503."""
-
 
 @dataclass(frozen=True)
 class Translation:
@@ -179,7 +176,7 @@ class _World:
         service = self._objects.get(("Service", namespace, name))
         if service is not None and _service_port(service, port):
             found = tuple(_ready(service, port, self._pods))
-            self.endpoints[place] = found or (NOWHERE,)
+            self.endpoints[place] = found or (_nowhere(place),)
 
     def _policies(self) -> Iterator[Document]:
         for policy in self._of(*POLICIES):
@@ -266,6 +263,15 @@ def _ready(service: Object, port: int, pods: Iterable[Pod]) -> Iterator[Endpoint
         chosen = selector and selector.items() <= pod.labels.items()
         if pod.ready and pod.namespace == namespace and chosen and number and pod.address:
             yield Endpoint(pod.address, number)
+
+
+def _nowhere(place: Place) -> Endpoint:
+    """Refuses every connection, so that a Service without ready pods answers 503.
+
+    An address for each Service: Envoy takes one that two backends share for one backend.
+    """
+    digest = int(_digest(place), 16)
+    return Endpoint(f"127.254.{digest % 256}.{digest // 256 % 254 + 1}", 1)
 
 
 def _service_port(service: Object, port: int) -> Object:
