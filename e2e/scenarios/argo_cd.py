@@ -1,15 +1,20 @@
-"""Argo CD's API server, asked as a person with the command-line tool would ask it."""
+"""Argo CD, asked as a person asks it: with its command-line tool, through its API server."""
 
 from __future__ import annotations
 
 import base64
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import kr8s
 
 ARGOCD = "argocd"
-SECONDS = 30
+SECONDS = 60
 
 
 class RefusedError(AssertionError):
@@ -17,29 +22,37 @@ class RefusedError(AssertionError):
 
 
 class ArgoCD:
-    """A session of the administrator."""
+    """A session of the administrator; `program` is the argocd command, `folder` its own."""
 
-    def __init__(self, url: str, api: Any):
-        self._client = httpx.Client(base_url=url, timeout=SECONDS)
+    def __init__(self, program: Path, url: str, folder: Path, api: Any):
+        self._program, self._config = program, folder / "config"
+        folder.mkdir(parents=True, exist_ok=True)
         secret = kr8s.objects.Secret.get("argocd-initial-admin-secret", namespace=ARGOCD, api=api)
         password = base64.b64decode(secret.raw["data"]["password"]).decode()
-        answer = self._client.post(
-            "/api/v1/session", json={"username": "admin", "password": password}
+        address = urlsplit(url)
+        how = "--plaintext" if address.scheme == "http" else "--insecure"
+        words = (
+            "--username",
+            "admin",
+            "--password",
+            password,
+            how,
+            "--grpc-web",
+            "--skip-test-tls",
         )
-        self._client.headers["Authorization"] = f"Bearer {_body(answer)['token']}"
+        self._run("login", address.netloc, *words)
 
-    def sync(self, name: str, **options: Any) -> None:
-        """Begin a sync, as `argocd app sync NAME` does; it returns before the sync ends."""
-        _body(self._client.post(f"/api/v1/applications/{name}/sync", json=options))
+    def sync(self, name: str) -> None:
+        """Begin a sync; it returns before the sync ends."""
+        self._run("app", "sync", name, "--async")
 
     def rollback(self, name: str, deployment: int) -> None:
-        """As `argocd app rollback NAME ID`; RefusedError with the reason."""
-        body = {"name": name, "id": deployment, "prune": False}
-        _body(self._client.post(f"/api/v1/applications/{name}/rollback", json=body))
+        """Go back to a deployment of the history; RefusedError with the reason."""
+        self._run("app", "rollback", name, str(deployment), "--timeout", "30")
 
     def get(self, name: str) -> dict[str, Any]:
         """The Application with its status."""
-        found: dict[str, Any] = _body(self._client.get(f"/api/v1/applications/{name}"))
+        found: dict[str, Any] = json.loads(self._run("app", "get", name, "-o", "json"))
         return found
 
     def history(self, name: str) -> list[dict[str, Any]]:
@@ -47,12 +60,20 @@ class ArgoCD:
         found: list[dict[str, Any]] = self.get(name)["status"].get("history", [])
         return found
 
-
-def _body(answer: httpx.Response) -> Any:
-    if answer.is_error:
+    def _run(self, *words: str) -> str:
+        argv: Sequence[str | Path] = (self._program, "--config", self._config, *words)
+        said = "argocd " + " ".join(words[:3])
         try:
-            reason = answer.json().get("message", answer.text)
-        except ValueError:
-            reason = answer.text
-        raise RefusedError(f"{answer.request.method} {answer.request.url.path}: {reason}")
-    return answer.json()
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=SECONDS,
+                env={**os.environ, "HOME": str(self._config.parent)},
+            )
+        except subprocess.TimeoutExpired:
+            raise RefusedError(f"{said}: no answer in {SECONDS} s") from None
+        if done.returncode != 0:
+            raise RefusedError(f"{said}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout

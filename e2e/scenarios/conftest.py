@@ -7,6 +7,7 @@ import re
 import secrets
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from e2e.scenarios.evidence import logs, report
 from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.models import Models
 from e2e.scenarios.parts import Parts
-from e2e.scenarios.places import OUTPUT, NoClusterError, Places, find_places
+from e2e.scenarios.places import OUTPUT, TOOLS, NoClusterError, Places, find_places
 
 SCENARIOS = OUTPUT / "scenarios"
 SETUP_SECONDS = 600
@@ -130,10 +131,15 @@ def places() -> Places:
 
 
 @pytest.fixture(scope="session")
-def control(places: Places) -> Control:
+def control(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Control:
     """The API server and Argo CD."""
-    api = kr8s.api(kubeconfig=str(places.kubeconfig))
-    return Control(places, api, ArgoCD(places.argocd, api))
+    with warnings.catch_warnings():
+        # kr8s names the versions that it was tested with.
+        warnings.simplefilter("ignore", UserWarning)
+        api = kr8s.api(kubeconfig=str(places.kubeconfig))
+        api.version()
+    folder = tmp_path_factory.mktemp("argocd")
+    return Control(places, api, ArgoCD(TOOLS / "argocd", places.argocd, folder, api))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from local_cluster.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "build" / "e2e"
+TOOLS = ROOT / ".tools" / "bin"
 
 # What another cluster than the local one has to be told about.
 VARIABLES = {

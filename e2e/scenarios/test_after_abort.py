@@ -12,14 +12,14 @@ from e2e.scenarios.environment import Environment
 from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.expectations import assert_nothing_lost
 from e2e.scenarios.models import Models
-from e2e.scenarios.places import ROOT
+from e2e.scenarios.places import TOOLS
 
 BACK_SECONDS = 60
 
 
 def rendered(overlay: Path) -> bytes:
     """The bytes that Kustomize makes of an overlay."""
-    argv = [str(ROOT / ".tools/bin/kustomize"), "build", str(overlay)]
+    argv = [str(TOOLS / "kustomize"), "build", str(overlay)]
     return subprocess.run(argv, check=True, capture_output=True, timeout=60).stdout
 
 

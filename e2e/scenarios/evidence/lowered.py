@@ -13,7 +13,7 @@ import yaml
 
 from e2e.scenarios.branch import run_git
 from e2e.scenarios.manifests import leaves
-from e2e.scenarios.places import ROOT
+from e2e.scenarios.places import TOOLS
 
 OVERLAYS = ("dev", "staging", "production")
 KUSTOMIZE_SECONDS = 60
@@ -55,7 +55,7 @@ def rendered(repository: Path, overlay: str) -> dict[str, str]:
     """Every scalar of the rendered overlay by kind, name and path."""
     done = subprocess.run(
         [
-            str(ROOT / ".tools/bin/kustomize"),
+            str(TOOLS / "kustomize"),
             "build",
             str(repository / "overlays" / overlay / "inference"),
         ],
