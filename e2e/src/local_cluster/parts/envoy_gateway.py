@@ -24,6 +24,13 @@ for argument in "$@"; do printf '%s\\0' "$argument"; done > "$0.arguments.new"
 mv "$0.arguments.new" "$0.arguments"
 exec sleep infinity
 """
+_KEEPER = """\
+trap 'kill "$child"' TERM
+"$@" & child=$!
+wait "$child"
+wait "$child"
+"""
+"""Envoy asks the kernel for SIGTERM when its parent ends, and we start it and go."""
 
 
 def documents(cluster: Cluster) -> Path:
@@ -133,7 +140,7 @@ def _envoy_command(cluster: Cluster) -> Command:
     if "--admin-address-path" in arguments:
         place = arguments.index("--admin-address-path")
         del arguments[place : place + 2]
-    return Command([str(_envoy()), *arguments])
+    return Command(["/bin/sh", "-c", _KEEPER, "envoy", str(_envoy()), *arguments])
 
 
 def _envoy_ready(cluster: Cluster) -> str | None:
