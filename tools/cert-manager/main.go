@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -37,16 +38,17 @@ func main() {
 	kubeconfig := flag.String("kubeconfig", "", "file with the cluster's address and credentials")
 	namespace := flag.String(
 		"cluster-resource-namespace", "cert-manager", "where a ClusterIssuer's Secrets are")
+	health := flag.String("health-address", "", "host:port that answers once the objects are read")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(logs.NewContext(ctx, logs.Log), *kubeconfig, *namespace); err != nil {
+	if err := run(logs.NewContext(ctx, logs.Log), *kubeconfig, *namespace, *health); err != nil {
 		fmt.Fprintln(os.Stderr, "cert-manager-controller:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kubeconfig, namespace string) error {
+func run(ctx context.Context, kubeconfig, namespace, health string) error {
 	factory, err := controller.NewContextFactory(ctx, controller.ContextOptions{
 		Kubeconfig:    kubeconfig,
 		IssuerOptions: controller.IssuerOptions{ClusterResourceNamespace: namespace},
@@ -75,8 +77,23 @@ func run(ctx context.Context, kubeconfig, namespace string) error {
 	}
 	shared.SharedInformerFactory.Start(ctx.Done())
 	shared.KubeSharedInformerFactory.Start(ctx.Done())
+	shared.SharedInformerFactory.WaitForCacheSync(ctx.Done())
 	fmt.Fprintf(os.Stderr, "cert-manager-controller: %d controllers run\n", len(controller.Known()))
+	if health != "" {
+		group.Go(func() error { return answer(ctx, health) })
+	}
 	return group.Wait()
+}
+
+// answer says 200 to everyone for as long as the controllers run.
+func answer(ctx context.Context, address string) error {
+	server := &http.Server{Addr: address, ReadHeaderTimeout: 5 * time.Second}
+	server.Handler = http.HandlerFunc(func(response http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(response, "ok")
+	})
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	return ended(ctx, "health", server.ListenAndServe())
 }
 
 // ended says why a controller returned; asked to, it is no error.

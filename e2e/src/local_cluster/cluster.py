@@ -37,6 +37,8 @@ PORTS = {
     "prometheus-adapter": 6443,
     "kube-state-metrics": 8085,
     "kube-state-metrics-telemetry": 8086,
+    "cert-manager-health": 18100,
+    "external-secrets-health": 18101,
 }
 FIRST_NETWORK = 40
 

@@ -1,0 +1,5 @@
+package register
+
+import (
+	_ "github.com/external-secrets/external-secrets/pkg/generator/fake"
+)
