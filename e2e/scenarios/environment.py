@@ -19,6 +19,7 @@ from e2e.scenarios.places import Places
 from e2e.scenarios.timeline import Timeline
 from e2e.scenarios.traffic import RATE, Target, Traffic
 from e2e.scenarios.waiting import wait_for
+from e2e.scenarios.watch import Watch
 
 INSTALL_SECONDS = 150
 SYNC_SECONDS = 45
@@ -44,7 +45,8 @@ class Environment:
         self.control, self.name, self.template, self.branch = control, name, template, branch
         self.namespace = self.application = f"inference-{name}"
         self.hostname = manifests.hostname(name)
-        self.timeline = Timeline(control.places, self.namespace, self.application)
+        self.timeline = Timeline()
+        self.watch = Watch(control.places, self.namespace, self.application, self.timeline)
         self.traffics: list[Traffic] = []
 
     # Git: each returns the revision, and has asked Argo CD to look.
@@ -246,7 +248,7 @@ class Environment:
         """Delete the Application with all it deployed, its project and its branch."""
         for traffic in self.traffics:
             traffic.close()
-        self.timeline.close()
+        self.watch.close()
         for kind in ("applications.argoproj.io", "appprojects.argoproj.io"):
             for found in self.control.api.get(kind, self.application, namespace=ARGOCD):
                 found.delete()

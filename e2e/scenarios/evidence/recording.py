@@ -81,5 +81,5 @@ def _environment(environment: Environment) -> dict[str, Any]:
         "changes": [[c.at, c.subject, c.value] for c in environment.timeline.changes()],
         "requests": [row for each in environment.traffics for row in each.per_second()],
         "postponed": sum(each.postponed for each in environment.traffics),
-        "watch-errors": environment.timeline.errors[-20:],
+        "watch-errors": environment.watch.errors[-20:],
     }
