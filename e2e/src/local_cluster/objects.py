@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from local_cluster.api import Api
 from local_cluster.cluster import Cluster, ClusterError
 
 Object = dict[str, Any]
 MANIFESTS = Path(__file__).parent / "manifests"
-FIELD_MANAGER = "local-cluster"
+NAMESPACE = "argocd"
+"""The current namespace of the kubeconfig."""
 
 
 def kubectl(cluster: Cluster, *arguments: str, text: str | None = None, within: float = 30) -> str:
@@ -24,7 +27,13 @@ def kubectl(cluster: Cluster, *arguments: str, text: str | None = None, within: 
     said = f"kubectl {' '.join(arguments)}"
     try:
         done = subprocess.run(
-            argv, input=text, capture_output=True, text=True, check=False, timeout=within
+            argv,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=within,
+            env={**os.environ, "KUBECACHEDIR": str(cluster.folder / "kubectl")},
         )
     except OSError as error:
         raise ClusterError(f"{said}: {error}") from error
@@ -35,25 +44,35 @@ def kubectl(cluster: Cluster, *arguments: str, text: str | None = None, within: 
     return done.stdout
 
 
-def apply(cluster: Cluster, *sources: Path | Mapping[str, Any], within: float = 60) -> None:
+def api(cluster: Cluster) -> Api:
+    """The client of a cluster; a new one when the cluster was made again."""
+    try:
+        made = cluster.kubeconfig.stat().st_mtime_ns
+    except OSError as error:
+        raise ClusterError(f"there is no {cluster.kubeconfig}; is the control plane up?") from error
+    return _api(cluster.kubeconfig, made)
+
+
+@cache
+def _api(kubeconfig: Path, _made: int) -> Api:
+    return Api(kubeconfig, NAMESPACE)
+
+
+def apply(cluster: Cluster, *sources: Path | Mapping[str, Any]) -> None:
     """Server-side apply of files and documents; what another writer holds is taken over."""
-    text = "\n---\n".join(_text(source) for source in sources)
-    flags = ["--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}"]
-    kubectl(cluster, "apply", *flags, "-f", "-", text=text, within=within)
+    for source in sources:
+        for document in load(source) if isinstance(source, Path) else [dict(source)]:
+            api(cluster).apply(document)
 
 
-def get(cluster: Cluster, kind: str, name: str, namespace: str = "default") -> Object | None:
+def get(cluster: Cluster, kind: str, name: str, namespace: str = NAMESPACE) -> Object | None:
     """One object; None where it is absent."""
-    output = kubectl(
-        cluster, "get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found"
-    )
-    return json.loads(output) if output.strip() else None
+    return api(cluster).get(kind, name, namespace)
 
 
 def items(cluster: Cluster, kind: str) -> list[Object]:
     """All objects of a kind, in every namespace."""
-    found: list[Object] = json.loads(kubectl(cluster, "get", kind, "-A", "-o", "json"))["items"]
-    return found
+    return api(cluster).items(kind)
 
 
 def wait(what: str, missing: Callable[[], str | None], within: float, every: float = 0.2) -> None:
@@ -73,7 +92,3 @@ def load(path: Path) -> list[Object]:
 def namespaces(names: Iterable[str]) -> list[Object]:
     """Namespace objects."""
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names]
-
-
-def _text(source: Path | Mapping[str, Any]) -> str:
-    return source.read_text() if isinstance(source, Path) else json.dumps(source)
