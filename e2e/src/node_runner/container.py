@@ -285,9 +285,9 @@ class Container:
                 async with asyncio.timeout(grace):
                     await self._hook("preStop")
         process.terminate()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.ended.wait(), max(0.0, over - time.monotonic()))
-        if not process.ended.is_set():
+        try:
+            await asyncio.wait_for(process.wait(), max(0.0, over - time.monotonic()))
+        except TimeoutError:
             process.kill()
 
     def kill(self) -> None:

@@ -4,14 +4,10 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import time
-from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import kr8s
 
 from node_runner.api import FAILURES
 from node_runner.command import Place
@@ -19,22 +15,16 @@ from node_runner.container import Container
 from node_runner.environment import MissingReferenceError, PodFacts, UnsupportedError
 from node_runner.machine import Machine, address_of, pod_ip
 from node_runner.manifest import Manifest, metadata, name_of
+from node_runner.mounting import PodVolumes
 from node_runner.probes import port_number
 from node_runner.processes import kill_recorded
-from node_runner.status import PodView, Waiting, initialized, now, phase, pod_status
-from node_runner.volumes import Files, volume_files, write_volume
+from node_runner.publishing import Publisher
+from node_runner.status import PodView, Waiting, initialized, now, phase
 
 _LOG = logging.getLogger(__name__)
 _MISSING_SECONDS = 0.5
 _REFRESH_SECONDS = 5.0
-_RETRY_SECONDS = 0.5
 _ENDED = ("Succeeded", "Failed")
-
-
-@dataclass(frozen=True)
-class _Token:
-    value: str
-    renew_at: float
 
 
 class Pod:
@@ -53,12 +43,12 @@ class Pod:
         self._stopping, self._deleting = asyncio.Event(), asyncio.Event()
         self._grace = 30.0
         self._verdict = ("", "")
-        self._dirty = asyncio.Event()
-        self._sent: Manifest | None = None
-        self._tokens: dict[str, _Token] = {}
+        self._publisher = Publisher(machine.api, self._view)
+        self._volumes = PodVolumes(self.folder / "volumes", self._facts, self._source, machine.api)
         self._init, self._main = self._containers()
         self._restore()
         self._task = asyncio.create_task(self._live())
+        self._task.add_done_callback(self._report)
         self.update(pod)
 
     # --- what others see
@@ -107,6 +97,7 @@ class Pod:
             "phase": self.manifest["status"]["phase"] if self._over else phase(view),
             "ready": self.ready,
             "folder": str(self.folder),
+            "logs": str(self._logs),
         }
 
     # --- what the API server says
@@ -132,6 +123,8 @@ class Pod:
     async def shut_down(self, grace: float) -> None:
         """End the programs because this runner ends; the next one starts the pod again."""
         self._lost = True
+        # First, or the status would say that the containers ended by themselves.
+        self._task.cancel()
         await asyncio.gather(*(container.terminate(grace) for container in self.containers))
         await self.lose()
 
@@ -143,17 +136,21 @@ class Pod:
         self._machine.addresses.give_back(self.address)
         self._machine.readiness_changed()
 
+    def _report(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            _LOG.error("%s: the runner failed", self.name, exc_info=task.exception())
+
     # --- the life of the pod
 
     async def _live(self) -> None:
-        publisher = asyncio.create_task(self._publish_changes())
+        publisher = asyncio.create_task(self._publisher.keep())
         try:
             if not self._over:
                 await self._run_until_stopped()
                 publisher.cancel()
-                await self._publish()
+                await self._publisher.publish()
             await self._deleting.wait()
-            await self._delete()
+            await self._publisher.delete()
         finally:
             publisher.cancel()
 
@@ -226,7 +223,7 @@ class Pod:
         """Wait until every volume is there; False when the pod ends before."""
         while not self._stopping.is_set():
             try:
-                await self._write_volumes()
+                await self._volumes.write()
             except MissingReferenceError as error:
                 self._waiting(f"MountVolume.SetUp failed: {error}")
             except UnsupportedError as error:
@@ -253,41 +250,7 @@ class Pod:
         while True:
             await asyncio.sleep(_REFRESH_SECONDS)
             with contextlib.suppress(MissingReferenceError, UnsupportedError, *FAILURES):
-                await self._write_volumes()
-
-    async def _write_volumes(self) -> None:
-        await self._renew_tokens()
-        volumes = {volume["name"]: self._files(volume) for volume in self._volumes()}
-        for name, files in volumes.items():
-            folder = self.folder / "volumes" / name
-            if files is None:
-                folder.mkdir(parents=True, exist_ok=True)
-            else:
-                write_volume(folder, files)
-
-    def _files(self, volume: Manifest) -> Files | None:
-        return volume_files(volume, self._facts(), self._source, self._token)
-
-    def _volumes(self) -> list[Manifest]:
-        return self.manifest["spec"].get("volumes") or []
-
-    def _token(self, chosen: Manifest) -> str:
-        return self._tokens[chosen.get("audience") or ""].value
-
-    async def _renew_tokens(self) -> None:
-        for chosen in self._wanted_tokens():
-            audience = chosen.get("audience") or ""
-            known = self._tokens.get(audience)
-            if known is None or time.monotonic() > known.renew_at:
-                value = await self._machine.api.token(self.manifest, chosen)
-                lasts = 0.8 * float(chosen.get("expirationSeconds", 3600))
-                self._tokens[audience] = _Token(value, time.monotonic() + lasts)
-
-    def _wanted_tokens(self) -> Iterator[Manifest]:
-        for volume in self._volumes():
-            for source in (volume.get("projected") or {}).get("sources") or []:
-                if "serviceAccountToken" in source:
-                    yield source["serviceAccountToken"]
+                await self._volumes.write()
 
     # --- containers
 
@@ -302,18 +265,19 @@ class Pod:
             )
             for one in spec.get("initContainers") or []
         ]
-        return init, [self._container(one, policy) for one in spec["containers"]]
+        main = [self._container(one, policy) for one in spec["containers"]]
+        for container in main:
+            reason = "PodInitializing" if init else "ContainerCreating"
+            container.state.state = Waiting(reason)
+        return init, main
 
     def _container(self, spec: Manifest, restart: str, *, sidecar: bool = False) -> Container:
         place = Place(
-            volumes=self.folder / "volumes",
+            volumes=self._volumes.folder,
             folder=self.folder / "containers" / spec["name"],
             address=self.address,
             names=self._machine.names,
-            logs=self._machine.folder
-            / "logs"
-            / f"{self.name.replace('/', '_')}_{self.uid}"
-            / spec["name"],
+            logs=self._logs / spec["name"],
             api_server=(self._machine.api.host, self._machine.api.port),
         )
         return Container(
@@ -326,6 +290,10 @@ class Pod:
             restart=restart,
             sidecar=sidecar,
         )
+
+    @property
+    def _logs(self) -> Path:
+        return self._machine.folder / "logs" / f"{self.name.replace('/', '_')}_{self.uid}"
 
     def _source(self, kind: str, name: str) -> "dict[str, bytes] | None":
         found = self._machine.data(metadata(self.manifest)["namespace"], kind, name)
@@ -354,15 +322,11 @@ class Pod:
         for container in known:
             if container.state.name in statuses:
                 container.restore(statuses[container.state.name])
-        if not self._init:
-            for container in self._main:
-                if container.state.state == Waiting("PodInitializing"):
-                    container.state.state = Waiting("ContainerCreating")
 
     # --- the status
 
     def _changed(self) -> None:
-        self._dirty.set()
+        self._publisher.changed()
         self._machine.readiness_changed()
 
     def _view(self) -> PodView:
@@ -381,44 +345,6 @@ class Pod:
             message=message,
         )
 
-    async def _publish_changes(self) -> None:
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            await self._publish()
-
-    async def _publish(self) -> None:
-        while not self._over:
-            status = pod_status(self._view(), now())
-            if _timeless(status) == self._sent:
-                return
-            try:
-                await self._machine.api.patch_status("pods", self.manifest, status)
-            except kr8s.ServerError as error:
-                if _status_code(error) in (404, 409):
-                    return
-                _LOG.warning("%s: status refused: %s", self.name, error)
-            except FAILURES as error:
-                _LOG.warning("%s: status not written: %s", self.name, error or type(error).__name__)
-            else:
-                self._sent = _timeless(status)
-                return
-            await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _delete(self) -> None:
-        while True:
-            try:
-                await self._machine.api.delete_pod(self.manifest)
-            except kr8s.ServerError as error:
-                if _status_code(error) in (404, 409):
-                    return
-                _LOG.warning("%s: not deleted: %s", self.name, error)
-            except FAILURES as error:
-                _LOG.warning("%s: not deleted: %s", self.name, error or type(error).__name__)
-            else:
-                return
-            await asyncio.sleep(_RETRY_SECONDS)
-
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:
     tasks = [asyncio.create_task(wait) for wait in waits]
@@ -429,18 +355,6 @@ async def _first(*waits: Coroutine[Any, Any, object]) -> None:
 
 def _init_policy(policy: str) -> str:
     return "Never" if policy == "Never" else "OnFailure"
-
-
-def _timeless(status: Manifest) -> Manifest:
-    undated = [
-        {key: value for key, value in entry.items() if key != "lastTransitionTime"}
-        for entry in status["conditions"]
-    ]
-    return {**status, "conditions": undated}
-
-
-def _status_code(error: kr8s.ServerError) -> int | None:
-    return error.response.status_code if error.response is not None else None
 
 
 def kill_leftovers(folder: Path) -> int:

@@ -41,7 +41,7 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process, record: Path) -> None:
         self._process, self._record = process, record
         self.pid = process.pid
-        self.ended = asyncio.Event()
+        self._exit = asyncio.create_task(self._reap())
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(json.dumps({"pid": self.pid, "started": _started(self.pid)}))
 
@@ -69,9 +69,12 @@ class Process:
         return cls(process, record)
 
     async def wait(self) -> int:
-        """Return the exit status once the program ended, 128 + n for signal n; end its children."""
+        """Return the exit status once the program ended, 128 + n for signal n."""
+        return await asyncio.shield(self._exit)
+
+    async def _reap(self) -> int:
         status = await self._process.wait()
-        self.ended.set()
+        # Its children end with it, as they do with a container's PID 1.
         kill_session(self.pid)
         self._record.unlink(missing_ok=True)
         return 128 - status if status < 0 else status

@@ -90,6 +90,7 @@ class Services:
 
     def describe(self) -> list[Manifest]:
         """Return the Services as `/services` shows them, one entry for each port."""
+        backends = self._backends()
         return [
             {
                 "namespace": metadata(service)["namespace"],
@@ -97,8 +98,7 @@ class Services:
                 "port": port["port"],
                 "address": f"{self._addresses[name]}:{listening_port(port['port'])}",
                 "endpoints": [
-                    f"{host}:{number}"
-                    for host, number in endpoints(service, port, self._backends())
+                    f"{host}:{number}" for host, number in endpoints(service, port, backends)
                 ],
             }
             for name, service in sorted(self._services.items())
