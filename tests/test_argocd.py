@@ -287,6 +287,14 @@ def test_every_subscription_names_a_trigger_whose_templates_and_service_exist() 
                 assert service in yaml.safe_load(data[f"template.{template}"])["webhook"]
 
 
+def test_the_webhook_waits_in_nanoseconds() -> None:
+    service = yaml.safe_load(settings("argocd-notifications-cm")["service.webhook.release"])
+    waits = {key: value for key, value in service.items() if key.startswith("retryWait")}
+    assert all(type(value) is int and value >= 1_000_000_000 for value in waits.values()), (
+        "the controller refuses any other form, and then sends nothing at all"
+    )
+
+
 def test_the_aborted_trigger_finds_the_message_it_looks_for() -> None:
     assert "RolloutAborted" in settings("argocd-notifications-cm")["trigger.on-rollout-aborted"]
     persist = settings("argocd-cmd-params-cm")["controller.resource.health.persist"]
