@@ -140,6 +140,8 @@ def _envoy_command(cluster: Cluster) -> Command:
     if "--admin-address-path" in arguments:
         place = arguments.index("--admin-address-path")
         del arguments[place : place + 2]
+    # Its hot restart would bind one abstract socket for all Envoys of the machine.
+    arguments.append("--disable-hot-restart")
     return Command(["/bin/sh", "-c", _KEEPER, "envoy", str(_envoy()), *arguments])
 
 
