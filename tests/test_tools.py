@@ -134,6 +134,27 @@ def test_a_file_of_a_module_can_be_replaced_by_ours(checkout: Path) -> None:
     assert subprocess.run(program, capture_output=True, text=True, check=True).stderr == "ours"
 
 
+@pytest.mark.parametrize(
+    ("old", "answer"),
+    [("func String(", "edited 1.0 built"), ("no such line", "0 places have 'no such line'")],
+)
+def test_lines_of_a_module_can_be_replaced_where_they_stand_once(
+    checkout: Path, old: str, answer: str
+) -> None:
+    family = checkout / "tools" / "edited"
+    family.mkdir()
+    (family / "go.mod").write_text(f"module edited\n\ngo 1.26.0\n\nrequire {INTERN} v1.0.0\n")
+    shutil.copy(ROOT / "e2e" / "traffic-router" / "go.sum", family / "go.sum")
+    (family / "main.go").write_text(
+        f'package main\n\nimport "{INTERN}"\n\nfunc main() {{ print(intern.String("theirs")) }}\n'
+    )
+    (family / "build.toml").write_text(
+        'version = "1.0"\npackage = "."\n[binaries]\nedited = []\n'
+        f'[edited."{INTERN}"]\n"intern.go" = [["{old}", "/* ours */ {old}"]]\n'
+    )
+    assert answer in install(checkout, "edited").stderr
+
+
 def test_a_go_that_is_too_old_for_a_family_is_not_used(checkout: Path) -> None:
     old = fake_program(checkout / "machine", "go", "go version go1.26.2 linux/amd64")
     (checkout / ".tools" / "go").mkdir(parents=True)

@@ -105,7 +105,8 @@ def _settings(family: str) -> dict[str, Any]:
 
 def _build(family: str, settings: dict[str, Any]) -> str:
     version, binaries = settings["version"], settings["binaries"]
-    if not settings.get("package") and _link_installed(version, binaries):
+    own = settings.get("package") or settings.get("edited")
+    if not own and _link_installed(version, binaries):
         made = f"{', '.join(binaries)} {version} found on this machine"
     else:
         _compile(family, settings)
@@ -137,20 +138,36 @@ def _compile(family: str, settings: dict[str, Any]) -> None:
 
 
 def _edited_modules(family: str, settings: dict[str, Any], folder: Path) -> list[str]:
-    """Copies of required modules in which files of ours stand, and the flag that takes them."""
+    """Copies of required modules with files or lines of ours, and the flag that takes them."""
     if not settings.get("edited"):
         return []
     modules = folder / "modules"
     for module, files in settings["edited"].items():
         _copy_tree(_module_folder(family, module), modules / module)
         for theirs, ours in files.items():
-            shutil.copyfile(_home(family) / ours, modules / module / theirs)
+            if isinstance(ours, str):
+                shutil.copyfile(_home(family) / ours, modules / module / theirs)
+            else:
+                _edit(modules / module / theirs, ours, f"{module}/{theirs}")
     for name in ("go.mod", "go.sum"):
         shutil.copyfile(_home(family) / name, modules / name)
     replaced = [f"-replace={module}={modules / module}" for module in settings["edited"]]
     command = [_go(family), "mod", "edit", *replaced, str(modules / "go.mod")]
     _run(command, _home(family), {}, f"editing modules of {family}")
     return [f"-modfile={modules / 'go.mod'}"]
+
+
+def _edit(path: Path, changes: list[list[str]], name: str) -> None:
+    """Replace text that stands in exactly one place, so that another version is noticed."""
+    text = path.read_text()
+    for old, new in changes:
+        if text.count(old) != 1:
+            raise InstallError(
+                f"editing {name} failed: {text.count(old)} places have {old!r}, not one. "
+                "Compare the edits in build.toml with the pinned version."
+            )
+        text = text.replace(old, new)
+    path.write_text(text)
 
 
 def _link(name: str, target: Path) -> None:
