@@ -2,6 +2,7 @@
 
 import math
 import operator
+import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -18,7 +19,10 @@ from canary_gate.expression import (
     Result,
     Unary,
 )
-from canary_gate.static import require_condition
+from canary_gate.static import Types, require_condition
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_LOWEST = -(2**63)
 
 Value = float | int | bool | str | list[float]
 ProviderValue = float | list[float]
@@ -49,10 +53,15 @@ def _number(value: object, what: str) -> float | int:
     return value
 
 
-def _float(value: object, *, written: bool) -> None:
-    # The engine makes a float of an integer that is written out, of no other.
-    if isinstance(value, int) and not written:
-        _fail(f"isNaN and isInf need a float, found {value!r}")
+def _floated(node: Node) -> Node:
+    """An integer argument of isNaN: the compiler makes floats of the literals in its sums."""
+    if isinstance(node, Constant) and isinstance(node.value, int):
+        return Constant(float(node.value))
+    if isinstance(node, Unary):
+        return Unary(node.operator, _floated(node.operand))
+    if isinstance(node, Binary) and node.operator in ("+", "-", "*"):
+        return Binary(node.operator, _floated(node.left), _floated(node.right))
+    return node
 
 
 def _bool(value: object, what: str) -> bool:
@@ -61,6 +70,13 @@ def _bool(value: object, what: str) -> bool:
 
 def _list(value: object, what: str) -> list[object]:
     return value if isinstance(value, list) else _fail(f"{what} needs a list, found {value!r}")
+
+
+def _wrapped(value: Value) -> Value:
+    """An integer as it comes out of 64 bits; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return (value - _LOWEST) % 2**64 + _LOWEST
 
 
 def _divided(left: float, right: float) -> float:
@@ -108,6 +124,7 @@ class _Evaluator:
             self._result: Value = [float(value) for value in result]
         else:
             self._result = float(result)
+        self._types = Types("numbers" if isinstance(result, list) else "float")
         self._item: object = None
 
     def value(self, node: Node) -> object:
@@ -139,7 +156,7 @@ class _Evaluator:
         if node.operator == "!":
             return not _bool(operand, "!")
         number = _number(operand, node.operator)
-        return -number if node.operator == "-" else number
+        return _wrapped(-number) if node.operator == "-" else number
 
     def binary(self, node: Binary) -> object:
         left = self.value(node.left)
@@ -151,7 +168,7 @@ class _Evaluator:
         if node.operator in ("==", "!="):
             return self._equal(left, right) == (node.operator == "==")
         name = node.operator
-        return _ARITHMETIC[name](_number(left, name), _number(right, name))
+        return _wrapped(_ARITHMETIC[name](_number(left, name), _number(right, name)))
 
     @staticmethod
     def _equal(left: object, right: object) -> bool:
@@ -165,10 +182,15 @@ class _Evaluator:
     def call(self, node: Call) -> object:
         if node.function in _TESTS:
             return self._predicate(node)
-        arguments = [self.value(argument) for argument in node.arguments]
         if node.function in ("isNaN", "isInf"):
-            _float(arguments[0], written=isinstance(node.arguments[0], Constant))
+            return _CALLS[node.function](self._result, self._float(node.arguments[0]))
+        arguments = [self.value(argument) for argument in node.arguments]
         return _CALLS[node.function](self._result, *arguments)
+
+    def _float(self, node: Node) -> object:
+        whole = self._types.of(node) == "int"
+        value = self.value(_floated(node) if whole else node)
+        return value if not isinstance(value, int) else _fail(f"needs a float, found {value!r}")
 
     def _predicate(self, node: Call) -> object:
         verdicts = []
@@ -190,10 +212,12 @@ def _as_float(_: Value, value: object) -> float:
 
 
 def _as_int(_: Value, value: object) -> int:
-    try:
-        return int(value) if isinstance(value, str) else int(_number(value, "asInt"))
-    except (ValueError, OverflowError):
-        _fail(f"asInt({value!r})")
+    if isinstance(value, str):
+        # Go reads no spaces and no underscores.
+        return int(value) if _INTEGER.fullmatch(value) else _fail(f"asInt({value!r})")
+    number = _number(value, "asInt")
+    # What no 64 bits hold, NaN too, is the lowest number, as amd64 converts it.
+    return int(number) if _LOWEST <= number < -_LOWEST else _LOWEST
 
 
 # isNil and default look at the provider's result and not at their argument, and a result

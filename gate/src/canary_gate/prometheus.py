@@ -1,6 +1,7 @@
 """Asks a Prometheus server the instant queries of the templates."""
 
 import math
+import re
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,6 +9,9 @@ import httpx
 
 from canary_gate.errors import ProviderError
 from canary_gate.evaluation import ProviderValue
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NAMED = re.compile(r"nan|[+-]?inf(inity)?", re.IGNORECASE)
 
 
 class PrometheusProvider:
@@ -43,28 +47,78 @@ class PrometheusProvider:
         form = {"query": query} if at is None else {"query": query, "time": f"{at:.3f}"}
         try:
             response = self._client.post("/api/v1/query", data=form)
-            answer = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except httpx.HTTPError as error:
             raise ProviderError(f"Prometheus: {type(error).__name__}: {error}") from None
-        if not isinstance(answer, dict) or answer.get("status") != "success":
-            reason = answer.get("error") if isinstance(answer, dict) else response.status_code
-            raise ProviderError(f"Prometheus: {reason}")
         try:
-            return _value(answer["data"])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            return _value(_data(response))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise ProviderError(f"Prometheus: unreadable answer: {error}") from None
 
 
+def _data(response: httpx.Response) -> dict[str, Any]:
+    """Data of an answer; the controller's client goes by the status code before the body."""
+    broken = not response.is_success
+    try:
+        answer = response.json()
+    except ValueError:
+        if broken:
+            raise ProviderError(f"Prometheus: HTTP {response.status_code}") from None
+        raise
+    if broken or answer.get("status") == "error":
+        known = isinstance(answer, dict) and "error" in answer
+        reason = answer["error"] if known else f"HTTP {response.status_code}"
+        raise ProviderError(f"Prometheus: {reason}")
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
 def _value(data: dict[str, Any]) -> ProviderValue:
-    kind = data["resultType"]
+    kind, result = data["resultType"], data["result"]
+    if not isinstance(result, list):
+        raise ValueError(f"the result is {type(result).__name__}, not a list")
     if kind == "scalar":
-        return _float(data["result"][1])
+        return _float(result[1])
     if kind == "vector":
-        return [_float(sample["value"][1]) for sample in data["result"]]
+        return [_sample(sample) for sample in result if sample is not None]
     if kind == "matrix":
-        return [_float(value[1]) for series in data["result"] for value in series["values"]]
+        return [_strict(pair) for series in result if series for pair in _values(series)]
     raise ProviderError(f"Prometheus: result type {kind} is not supported")
 
 
+def _sample(sample: dict[str, Any]) -> float:
+    # To the controller a native histogram is the number 0, and so is a sample without a value.
+    pair, histogram = sample.get("value"), sample.get("histogram")
+    if histogram is not None:
+        _, _ = histogram
+        return 0.0
+    if pair is None:
+        return 0.0
+    if not isinstance(pair, list):
+        raise ValueError(f"the sample {pair!r} is not a list")
+    _timestamp(*pair[:1])
+    return 0.0 if pair[1:2] in ([], [None]) else _float(pair[1])
+
+
+def _values(series: dict[str, Any]) -> list[Any]:
+    values: list[Any] = series.get("values") or []
+    return values
+
+
+def _strict(pair: list[Any]) -> float:
+    at, value = pair
+    _timestamp(at)
+    return _float(value)
+
+
+def _timestamp(at: object = 0) -> None:
+    if isinstance(at, bool) or not isinstance(at, (int, float)):
+        raise ValueError(f"{at!r} is not a time")
+
+
 def _float(text: str) -> float:
-    return {"+Inf": math.inf, "-Inf": -math.inf, "NaN": math.nan}.get(text) or float(text)
+    """A number as Go reads it: no spaces, and nothing beyond the largest."""
+    if _NAMED.fullmatch(text):
+        return float(text)
+    if not _NUMBER.fullmatch(text) or math.isinf(number := float(text)):
+        raise ValueError(f"{text!r} is not a number")
+    return number

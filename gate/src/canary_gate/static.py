@@ -24,7 +24,7 @@ Type = Literal["int", "float", "bool", "string", "list", "numbers", "any"]
 _WIDER: dict[str, tuple[Type, ...]] = {
     "number": ("int", "float", "any"),
     "integer": ("int", "any"),
-    "float": ("float", "any"),
+    "float": ("float", "int", "any"),
     "bool": ("bool", "any"),
     "list": ("list", "numbers", "any"),
     "list or string": ("list", "numbers", "string", "any"),
@@ -135,9 +135,7 @@ class Types:
             return self._predicate(node)
         wanted, returned = _CALLS[node.function]
         for argument in node.arguments:
-            # The compiler turns an integer literal into the float that isNaN wants.
-            literal = isinstance(argument, Constant) and self.of(argument) == "int"
-            if wanted and not (wanted == "float" and literal):
+            if wanted:
                 self._fits(argument, wanted, f"{node.function}()")
             else:
                 self.of(argument)
