@@ -159,7 +159,7 @@ class Bridge:
         if self._verdicts.read():
             for message in self._verdicts.errors:
                 _LOG.warning("envoy-gateway: %.500s", message)
-        return missing(goal.translation, goal.objects, seen)
+        return missing(goal.translation, goal.objects, seen, self._verdicts.statuses)
 
     async def look(self) -> Shown:
         """What Envoy shows now."""

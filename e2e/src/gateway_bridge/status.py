@@ -11,16 +11,34 @@ from gateway_bridge.translate import ROUTES, Key, Object, Translation, backend_n
 Status = dict[str, Any]
 
 
-def missing(translation: Translation, objects: Mapping[Key, Object], shown: Shown) -> str | None:
-    """What Envoy does not show yet of a translation; None when it serves all of it."""
+def missing(
+    translation: Translation,
+    objects: Mapping[Key, Object],
+    shown: Shown,
+    verdicts: Mapping[Key, Mapping[str, Any]],
+) -> str | None:
+    """What Envoy does not show yet of a translation; None when it serves all of it.
+
+    A route that Envoy Gateway refused is not asked for: Envoy may show its last form while
+    the connections to a listener drain.
+    """
     if shown.revision != translation.revision:
         return f"revision {translation.revision}, Envoy has {shown.revision or 'none'}"
     for identity, thing in sorted(objects.items()):
-        if identity in translation.names and identity[0] in ROUTES:
+        taken = identity in translation.names and not _refused(verdicts.get(identity, {}))
+        if taken and identity[0] in ROUTES:
             answer = _missing_of(thing, translation, shown)
             if answer:
                 return f"{identity[0]} {identity[1]}/{identity[2]}: {answer}"
     return None
+
+
+def _refused(verdict: Mapping[str, Any]) -> bool:
+    return any(
+        condition["status"] == "False"
+        for parent in verdict.get("parents", [])
+        for condition in parent["conditions"]
+    )
 
 
 def _missing_of(route: Object, translation: Translation, shown: Shown) -> str | None:

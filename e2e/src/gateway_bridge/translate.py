@@ -64,7 +64,6 @@ class Endpoint:
     port: int
 
 
-
 @dataclass(frozen=True)
 class Translation:
     """The documents, and what was made of each object: the report and the status need it."""
