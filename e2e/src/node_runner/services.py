@@ -58,6 +58,7 @@ class Services:
         self._services: dict[str, Manifest] = {}
         self._addresses: dict[str, str] = {}
         self._servers: dict[tuple[str, int], asyncio.Server] = {}
+        self._connections: set[asyncio.Task[None]] = set()
         self._turn = 0
         self._dirty = asyncio.Event()
 
@@ -126,8 +127,11 @@ class Services:
         }
 
     async def _open(self, name: str, port: int) -> None:
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._pass_on(name, port, reader, writer)
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # Held here: the event loop has only weak references to tasks.
+            task = asyncio.create_task(self._pass_on(name, port, reader, writer))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
 
         address = self._addresses[name]
         try:
