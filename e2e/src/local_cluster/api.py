@@ -84,7 +84,7 @@ class Api:
     def items(self, kind: str) -> list[dict[str, Any]]:
         """All objects of a kind, in every namespace."""
         answer = self.call("GET", self.resource(kind).path(), kind)
-        found: list[dict[str, Any]] = _json(answer, kind)["items"]
+        found: list[dict[str, Any]] = _json(answer, kind)["items"] or []
         return found
 
     def resource(self, kind: str) -> Resource:

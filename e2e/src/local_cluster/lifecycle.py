@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -80,8 +81,21 @@ def up(cluster: Cluster, parts: Mapping[str, Part], say: Say) -> None:
 
 def bring_up(cluster: Cluster, part: Part, cancelled: threading.Event | None = None) -> float:
     """Prepare one part, start it unless it lives, wait until it is ready; the seconds it took."""
-    cancelled = cancelled or threading.Event()
-    started, folder = time.monotonic(), cluster.part_folder(part.name)
+    started = time.monotonic()
+    try:
+        _bring_up(cluster, part, cancelled or threading.Event())
+    except (ClusterError, _CancelledError):
+        raise
+    except Exception as error:
+        file = cluster.part_folder(part.name) / "traceback"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(traceback.format_exc())
+        raise ClusterError(f"{part.name}: {type(error).__name__}: {error} (see {file})") from error
+    return time.monotonic() - started
+
+
+def _bring_up(cluster: Cluster, part: Part, cancelled: threading.Event) -> None:
+    folder = cluster.part_folder(part.name)
     if part.command is None or process.alive(folder) is None:
         part.prepare(cluster)
         if cancelled.is_set():
@@ -95,7 +109,6 @@ def bring_up(cluster: Cluster, part: Part, cancelled: threading.Event | None = N
             raise ClusterError(_late(cluster, part, missing))
         if cancelled.wait(_POLL_SECONDS):
             raise _CancelledError
-    return time.monotonic() - started
 
 
 def _start(cluster: Cluster, part: Part) -> None:
@@ -154,9 +167,8 @@ def down(cluster: Cluster, parts: Mapping[str, Part]) -> list[int]:
     Returns pids of processes that could not be ended.
     """
     stop(cluster, parts)
-    folder = cluster.folder / "parts"
-    process.kill(process.left_of(folder))
-    left = process.left_of(folder)
+    process.kill(process.left_of(cluster.folder))
+    left = process.left_of(cluster.folder)
     if not left:
         shutil.rmtree(cluster.folder, ignore_errors=True)
     return left

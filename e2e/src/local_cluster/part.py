@@ -41,7 +41,7 @@ class Part:
     ready: Callable[[Cluster], str | None] = at_once
     needs: tuple[str, ...] = ()
     prepare: Callable[[Cluster], None] = nothing
-    ready_seconds: float = 30
+    ready_seconds: float = 120
     listens: tuple[str, ...] = ()
     stop_seconds: float = 10
 

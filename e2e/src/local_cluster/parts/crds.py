@@ -5,44 +5,50 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
-
 from local_cluster import objects
 from local_cluster.api import reason
 from local_cluster.cluster import Cluster, ClusterError
 from local_cluster.part import Part
 
 _PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _AT_ONCE = 6
 
 
-def _folder(cluster: Cluster) -> Path:
-    return cluster.root / ".tools" / "crds"
-
-
-def _apply_all(cluster: Cluster) -> None:
-    files = sorted(_folder(cluster).glob("*.json"))
-    if not files:
+def files(cluster: Cluster) -> list[Path]:
+    """The definitions as tools/install.py wrote them, `<name>.json` each."""
+    found = sorted((cluster.root / ".tools" / "crds").glob("*.json"))
+    if not found:
         raise ClusterError("crds: .tools/crds is empty; run `python tools/install.py schemas`")
+    return found
+
+
+def apply_missing(cluster: Cluster) -> None:
+    """Create the definitions that the API server does not have."""
+    answer = objects.api(cluster).call("GET", _PATH, "crds", accept=_METADATA)
+    if answer.is_error:
+        raise ClusterError(f"crds: {reason(answer)}")
+    there = {item["metadata"]["name"] for item in answer.json()["items"] or []}
+    missing = [path for path in files(cluster) if path.stem not in there]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(lambda path: _apply(cluster, path), files))
+        list(pool.map(lambda path: _create(cluster, path), missing))
 
 
-def _apply(cluster: Cluster, path: Path) -> None:
+def _create(cluster: Cluster, path: Path) -> None:
     """The file as it is: what an apply would track of 8 MB of schemas, nobody asks for."""
     what = f"crds: {path.stem}"
     answer = objects.api(cluster).call(
         "POST", _PATH, what, headers={"Content-Type": "application/json"}, content=path.read_bytes()
     )
-    if answer.is_error and answer.status_code != httpx.codes.CONFLICT:
+    if answer.is_error:
         raise ClusterError(f"{what} was refused: {reason(answer)}")
 
 
-def _established(cluster: Cluster) -> str | None:
+def missing(cluster: Cluster) -> str | None:
     """Asks discovery: a list of all definitions is 8 MB, and each poll would pay for it."""
     served = objects.api(cluster).served()
-    waiting = sorted({path.stem for path in _folder(cluster).glob("*.json")} - served)
+    waiting = sorted({path.stem for path in files(cluster)} - served)
     return f"{len(waiting)} not served, {waiting[0]} among them" if waiting else None
 
 
-PART = Part("crds", None, _established, ("kube-apiserver",), _apply_all, ready_seconds=120)
+PART = Part("crds", None, missing, ("kube-apiserver",), apply_missing, ready_seconds=120)

@@ -15,6 +15,14 @@ CPU_NODES = tuple(f"cpu-{zone[-1]}1" for zone in ZONES)
 NODES = GPU_NODES + CPU_NODES
 _SIZE = {"cpu": "64", "memory": "256Gi", "ephemeral-storage": "400Gi", "pods": "110"}
 _GPU = "nvidia.com/gpu"
+# The API server wants every field; kwok fills the empty ones.
+_INFO = {
+    **dict.fromkeys(("bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion"), ""),
+    **dict.fromkeys(("machineID", "osImage", "systemUUID"), ""),
+    "architecture": "amd64",
+    "kubeletVersion": "v1.36.3",
+    "operatingSystem": "linux",
+}
 
 
 def node(name: str) -> objects.Object:
@@ -39,7 +47,7 @@ def node(name: str) -> objects.Object:
             "annotations": {"kwok.x-k8s.io/node": "fake"},
         },
         "spec": {"taints": taints},
-        "status": {"capacity": capacity, "allocatable": capacity},
+        "status": {"capacity": capacity, "allocatable": capacity, "nodeInfo": _INFO},
     }
 
 
