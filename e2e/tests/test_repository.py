@@ -68,7 +68,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("product")
     git(folder, "init", "--quiet")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", "Begin")
-    for path in git(ROOT, "ls-files", "--", *FOLDERS).splitlines():
+    for path in git(ROOT, "ls-files", "-co", "--exclude-standard", "--", *FOLDERS).splitlines():
         if (ROOT / path).is_file():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, folder / path)

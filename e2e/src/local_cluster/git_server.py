@@ -64,12 +64,19 @@ def request_body(headers: Message[str, str], stream: BufferedIOBase) -> bytes:
     if headers.get("Transfer-Encoding", "").lower() == "chunked":
         body = b"".join(_chunks(stream))
     else:
-        body = stream.read(int(headers.get("Content-Length") or 0))
+        body = stream.read(_length(headers.get("Content-Length") or "0"))
     return gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body
 
 
+def _length(text: str, base: int = 10) -> int:
+    """ValueError also for a negative one, which would read until the client hangs up."""
+    if (length := int(text, base)) < 0:
+        raise ValueError(f"{text} is no length")
+    return length
+
+
 def _chunks(stream: BufferedIOBase) -> Iterator[bytes]:
-    while size := int(stream.readline().split(b";")[0], 16):
+    while size := _length(stream.readline().split(b";")[0].decode("ascii"), 16):
         yield stream.read(size)
         stream.readline()
     stream.readline()

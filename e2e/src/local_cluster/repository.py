@@ -42,6 +42,7 @@ REPLACED = {
 
 # The components of e2e/component that each kustomization takes, after its own.
 COMPONENTS = {
+    "apps": ["applications"],
     "apps/platform/cluster-issuers": ["cluster-issuers"],
     "apps/platform/secret-store": ["secret-store"],
     "argocd/config": ["argocd-config"],
@@ -116,7 +117,6 @@ def edits(setting: Setting) -> dict[str, Edit]:
     changes: dict[str, Edit] = {
         "argocd/root.yaml": substitution(PLACEHOLDER_REPOSITORY, setting.repository, 2),
         "argocd/config/argocd-cm.yaml": substitution(PLACEHOLDER_ARGOCD, setting.argocd, 1),
-        "apps/kustomization.yaml": _without_replaced,
         "e2e/component/secret-store/fake-provider-patch.yaml": substitution(
             "data: []", f"data: {json.dumps(fake_secrets())}", 1
         ),
@@ -131,6 +131,8 @@ def edits(setting: Setting) -> dict[str, Edit]:
         )
     for folder, names in COMPONENTS.items():
         changes[f"{folder}/kustomization.yaml"] = _with_components(folder, names)
+    take_components = changes["apps/kustomization.yaml"]
+    changes["apps/kustomization.yaml"] = lambda text: take_components(_without_replaced(text))
     return changes
 
 
