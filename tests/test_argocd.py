@@ -287,6 +287,14 @@ def test_every_subscription_names_a_trigger_whose_templates_and_service_exist() 
                 assert service in yaml.safe_load(data[f"template.{template}"])["webhook"]
 
 
+def test_links_in_notifications_start_with_the_url_of_argocd() -> None:
+    data = settings("argocd-notifications-cm")
+    context = yaml.safe_load(data["context"])
+    assert context == {"argocdUrl": settings("argocd-cm")["url"]}
+    asked = set(re.findall(r"{{-? *\.context\.(\w+)", "".join(data.values())))
+    assert asked == set(context), "a template gets `<no value>` for anything else"
+
+
 def test_the_webhook_waits_in_nanoseconds() -> None:
     service = yaml.safe_load(settings("argocd-notifications-cm")["service.webhook.release"])
     waits = {key: value for key, value in service.items() if key.startswith("retryWait")}
