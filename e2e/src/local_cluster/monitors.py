@@ -7,6 +7,7 @@ the API server, and the relabelling is the operator's.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import re
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,14 @@ _RELABEL_FIELDS = {
     "regex": "regex",
     "modulus": "modulus",
     "replacement": "replacement",
+}
+
+# The API server refuses loopback addresses: the pod that runs at 127.40.1.2 has 10.40.1.2 there.
+_PLACE_OF_POD: Config = {
+    "source_labels": ["__address__"],
+    "regex": r"10\.(.+)",
+    "replacement": "127.$1",
+    "target_label": "__address__",
 }
 
 
@@ -128,7 +138,7 @@ def _pod_monitor_job(
             }
         ],
         **{key: value for key, value in optional.items() if value is not None},
-        "relabel_configs": relabel_configs(monitor, endpoint),
+        "relabel_configs": [*relabel_configs(monitor, endpoint), _PLACE_OF_POD],
     }
 
 
@@ -307,7 +317,45 @@ def _turn(cluster: Cluster, translator: Translator) -> None:
     if translator.write(monitors, rules):
         translator.reload()
         _LOG.info("%d PodMonitors, %d PrometheusRules", len(monitors), len(rules))
+    for prometheus in objects.items(cluster, "prometheuses.monitoring.coreos.com"):
+        _report(cluster, prometheus)
     (cluster.part_folder("monitors") / SYNCED).touch()
+
+
+def _report(cluster: Cluster, prometheus: objects.Object) -> None:
+    """Write what the operator would: Argo CD waits for this status."""
+    conditions = prometheus.get("status", {}).get("conditions", [])
+    generation = prometheus["metadata"].get("generation", 1)
+    if any(condition.get("observedGeneration") == generation for condition in conditions):
+        return
+    namespace, name = _identity(prometheus)
+    status = operator_status(generation, prometheus["spec"].get("replicas", 1))
+    objects.kubectl(
+        cluster,
+        *("patch", "prometheuses.monitoring.coreos.com", name, "-n", namespace),
+        *("--subresource=status", "--type=merge", "-p", json.dumps({"status": status})),
+    )
+
+
+def operator_status(generation: int, replicas: int) -> Config:
+    """The status of a Prometheus object whose servers are all there."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "paused": False,
+        "replicas": replicas,
+        "updatedReplicas": replicas,
+        "availableReplicas": replicas,
+        "unavailableReplicas": 0,
+        "conditions": [
+            {
+                "type": kind,
+                "status": "True",
+                "lastTransitionTime": now,
+                "observedGeneration": generation,
+            }
+            for kind in ("Available", "Reconciled")
+        ],
+    }
 
 
 if __name__ == "__main__":
