@@ -82,6 +82,8 @@ def _command(cluster: Cluster) -> Command:
         ],
         {
             "ARGO_ROLLOUTS_PROMETHEUS_ADDRESS": cluster.url("prometheus"),
+            # The plugin is a child of the controller and looks for the cluster by itself.
+            "KUBECONFIG": str(cluster.kubeconfig),
             "POD_NAMESPACE": NAME,
         },
     )
