@@ -1,0 +1,1 @@
+"""Oracle: the evaluator of the gate beside the real Argo Rollouts controller."""
