@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from local_cluster import lifecycle, process
+from local_cluster import lifecycle, process, programs, welcome
 from local_cluster.cluster import Cluster, ClusterError
 from local_cluster.part import Part, chosen
 from local_cluster.parts import all_parts
@@ -56,11 +56,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(cluster: Cluster, arguments: argparse.Namespace) -> int:
     parts = chosen(all_parts(), arguments.only)
-    started = time.monotonic()
     lifecycle.claim(cluster)
+    programs.build(cluster)
+    started = time.monotonic()
     lifecycle.up(cluster, parts, _say)
     _say(f"{len(parts)} parts are ready after {time.monotonic() - started:.0f} s")
-    print(f"export KUBECONFIG={cluster.kubeconfig}")
+    print("\n".join(welcome.lines(cluster, parts)))
     return 0
 
 
@@ -78,22 +79,17 @@ def _down(cluster: Cluster, _: argparse.Namespace) -> int:
 def _status(cluster: Cluster, _: argparse.Namespace) -> int:
     if not lifecycle.exists(cluster):
         raise ClusterError(f"there is no cluster in {cluster.folder}; `local-cluster up` makes one")
-    total, ended = 0, []
-    for part in all_parts():
-        folder = cluster.part_folder(part.name)
-        if part.command is None or process.recorded(folder) is None:
-            continue
-        record = process.alive(folder)
-        size = process.memory(folder)
-        total += size
-        state = "running" if record else "ENDED"
-        print(f"{part.name:<28} {state:<8} {record.pid if record else '-':>8} {size >> 20:6} MiB")
-        if record is None:
-            ended.append(part.name)
-    print(f"{'sum':<28} {'':<8} {'':>8} {total >> 20:6} MiB")
+    states = lifecycle.states(cluster, all_parts())
+    for state in states:
+        print(
+            f"{state.name:<34} {state.word:<9} {state.pid or '':>8} "
+            f"{state.memory / 2**20:7.0f} MiB  {state.note}"
+        )
+    print(f"{'all':<34} {'':<9} {'':>8} {sum(s.memory for s in states) / 2**20:7.0f} MiB")
+    ended = [state.name for state in states if state.word == "ended"]
     for name in ended:
         print(f"\n{process.ended(name, cluster.part_folder(name))}", file=sys.stderr)
-    return 1 if ended else 0
+    return 0 if all(state.word in ("ready", "stopped") for state in states) else 1
 
 
 def _part(name: str) -> Part:

@@ -33,7 +33,6 @@ PORTS = {
     "release-webhook": 18090,
     "rollouts-metrics": 18093,
     "rollouts-health": 18091,
-    "monitors": 18092,
     "prometheus-adapter": 6443,
     "kube-state-metrics": 8085,
     "kube-state-metrics-telemetry": 8086,

@@ -8,8 +8,9 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
 from local_cluster import process
 from local_cluster.cluster import PORTS, Cluster, ClusterError
@@ -159,6 +160,42 @@ def require_alive(cluster: Cluster, parts: Mapping[str, Part]) -> None:
         folder = cluster.part_folder(name)
         if part.command is not None and process.alive(folder) is None:
             raise ClusterError(process.ended(name, folder))
+
+
+@dataclass(frozen=True)
+class State:
+    """One program: ready, starting, ended (it crashed) or stopped (by a person, or never begun)."""
+
+    name: str
+    word: str
+    pid: int | None = None
+    memory: int = 0
+    note: str = ""
+
+
+def states(cluster: Cluster, parts: Iterable[Part]) -> list[State]:
+    """The state of every program that was started; several are asked at the same time."""
+    started = [
+        part
+        for part in parts
+        if part.command is not None and cluster.part_folder(part.name).exists()
+    ]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(lambda part: _state(cluster, part), started))
+
+
+def _state(cluster: Cluster, part: Part) -> State:
+    folder = cluster.part_folder(part.name)
+    if process.recorded(folder) is None:
+        return State(part.name, "stopped")
+    record = process.alive(folder)
+    if record is None:
+        return State(part.name, "ended")
+    size, missing = process.memory(folder), _missing(cluster, part)
+    if missing is not None:
+        return State(part.name, "starting", record.pid, size, missing)
+    url = cluster.url(part.listens[0]) if part.listens else ""
+    return State(part.name, "ready", record.pid, size, url)
 
 
 def down(cluster: Cluster, parts: Mapping[str, Part]) -> list[int]:
