@@ -35,7 +35,9 @@ _FAILURES = (
     kr8s.APITimeoutError,
     kr8s.ConnectionClosedError,
     httpx.HTTPError,
+    LookupError,
     OSError,
+    TypeError,
     ValueError,
 )
 

@@ -35,6 +35,8 @@ _SETTLE_SECONDS = 0.02
 _LOOK_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
+_ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError)
+"""What odd input raises: it is logged, and the bridge goes on with what it has."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Bridge:
                 answer = await self._http.get(self._places.pods)
                 found = pods_of(answer.raise_for_status().json())
                 said = ""
-            except (httpx.HTTPError, ValueError) as error:
+            except (httpx.HTTPError, *_ODD) as error:
                 # Envoy keeps the pods that it has: nothing is known of them now.
                 said = _say_once(said, f"pods from {self._places.pods}: {error!r}")
             else:
@@ -112,8 +114,8 @@ class Bridge:
             try:
                 goal = _Goal(translate(objects.values(), self._pods, self._settings), objects)
                 self._write_folder(goal)
-            except (ArithmeticError, LookupError, TypeError, ValueError, OSError) as error:
-                _LOG.exception("objects were not translated, Envoy keeps what it has: %r", error)
+            except _ODD:
+                _LOG.exception("objects were not translated, Envoy keeps what it has")
 
     def _write_folder(self, goal: _Goal) -> None:
         if folder.write(self._places.folder, goal.translation.documents):
@@ -136,7 +138,10 @@ class Bridge:
                 if revision != settled:
                     _LOG.info("revision %s: served after %.2f s", revision, _age(goal))
                 settled = revision
-                await self._write_statuses(goal)
+                try:
+                    await self._write_statuses(goal)
+                except _ODD:
+                    _LOG.exception("statuses were not written")
             elif _age(goal) > _PATIENCE_SECONDS and revision != complained:
                 complained = revision
                 _LOG.error(
@@ -154,7 +159,7 @@ class Bridge:
     async def _missing(self, goal: _Goal) -> str | None:
         try:
             seen = await self.look()
-        except (httpx.HTTPError, ValueError, LookupError) as error:
+        except (httpx.HTTPError, *_ODD) as error:
             return f"no answer from {self._places.admin}: {error!r}"
         if self._verdicts.read():
             for message in self._verdicts.errors:

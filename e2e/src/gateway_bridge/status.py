@@ -19,26 +19,48 @@ def missing(
 ) -> str | None:
     """What Envoy does not show yet of a translation; None when it serves all of it.
 
-    A route that Envoy Gateway refused is not asked for: Envoy may show its last form while
-    the connections to a listener drain.
+    A route is not asked for where Envoy Gateway refused it or a listener of its Gateway:
+    Envoy may show its last form while connections drain.
     """
     if shown.revision != translation.revision:
         return f"revision {translation.revision}, Envoy has {shown.revision or 'none'}"
+    if closed := _closed(translation, shown, verdicts):
+        return closed
     for identity, thing in sorted(objects.items()):
-        taken = identity in translation.names and not _refused(verdicts.get(identity, {}))
-        if taken and identity[0] in ROUTES:
-            answer = _missing_of(thing, translation, shown)
-            if answer:
-                return f"{identity[0]} {identity[1]}/{identity[2]}: {answer}"
+        if identity not in translation.names or identity[0] not in ROUTES:
+            continue
+        if any(_refused(verdicts.get(name, {})) for name in (identity, *_gateways(thing))):
+            continue
+        answer = _missing_of(thing, translation, shown)
+        if answer:
+            return f"{identity[0]} {identity[1]}/{identity[2]}: {answer}"
+    return None
+
+
+def _closed(
+    translation: Translation, shown: Shown, verdicts: Mapping[Key, Mapping[str, Any]]
+) -> str | None:
+    for document in translation.documents:
+        if document["kind"] != "Gateway" or _refused(verdicts.get(key(document), {})):
+            continue
+        for listener in document["spec"]["listeners"]:
+            if listener["port"] not in shown.ports:
+                _, namespace, name = key(document)
+                return f"Gateway {namespace}/{name}: nothing listens at port {listener['port']}"
     return None
 
 
 def _refused(verdict: Mapping[str, Any]) -> bool:
     return any(
         condition["status"] == "False"
-        for parent in verdict.get("parents", [])
-        for condition in parent["conditions"]
+        for entry in [*verdict.get("parents", []), *verdict.get("listeners", [])]
+        for condition in entry["conditions"]
     )
+
+
+def _gateways(route: Object) -> Iterator[Key]:
+    for ref in route["spec"].get("parentRefs", []):
+        yield "Gateway", ref.get("namespace", route["metadata"]["namespace"]), ref["name"]
 
 
 def _missing_of(route: Object, translation: Translation, shown: Shown) -> str | None:

