@@ -1,5 +1,6 @@
 """Plays cases on both sides and says where they differ."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ class Agreement:
     cases: int = 0
     measurements: int = 0
     repeated: int = 0
+    seconds: float = 0.0
     phases: dict[str, int] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
 
@@ -35,7 +37,7 @@ async def compare(
     """Play cases on both sides, and again those that the controller measured off beat."""
     agreement = Agreement(cases=len(cases))
     ours = {case.name: evaluate(case, prometheus) for case in cases}
-    waiting = list(cases)
+    waiting, started = list(cases), time.monotonic()
     for attempt in range(1 + REPEATS):
         theirs = await _play(waiting, f"-{attempt}", side, prometheus, within)
         off_beat = []
@@ -44,17 +46,6 @@ async def compare(
             differences = ours[case.name].differences(outcome)
             if differences and attempt < REPEATS and _off_beat(case, ours[case.name], outcome):
                 off_beat.append(case)
-                if __import__("os").environ.get("SHOW"):
-                    print(
-                        "OFF",
-                        case.name,
-                        attempt,
-                        ours[case.name].rounds,
-                        "|",
-                        outcome.rounds,
-                        outcome.measured,
-                        differences[:2],
-                    )
                 continue
             _count(agreement, outcome)
             if differences:
@@ -63,6 +54,7 @@ async def compare(
         waiting = off_beat
         if not waiting:
             break
+    agreement.seconds = time.monotonic() - started
     return agreement
 
 

@@ -32,6 +32,23 @@ def _shaped(kind: str, *results: object) -> list[Answer]:
     return [success({"resultType": kind, "result": result}) for result in results]
 
 
+#: Samples: a time and a value, or what is neither.
+_PAIRS: tuple[object, ...] = (
+    [1, "x"],
+    [1, 2],
+    ["1", "2"],
+    [1],
+    [],
+    [1, "2", "3"],
+    [1, None],
+    {},
+    "1",
+    None,
+    [1.5, "1"],
+    [-1, "1"],
+    [1.25, "1"],
+    [True, "1"],
+)
 #: What is no answer, or one of its own kind.
 UNUSUAL: tuple[Answer, ...] = (
     refused(400, "bad_data", "invalid parameter"),
@@ -58,22 +75,7 @@ UNUSUAL: tuple[Answer, ...] = (
     success({"result": []}),
     *(
         one
-        for pair in (
-            [1, "x"],
-            [1, 2],
-            ["1", "2"],
-            [1],
-            [],
-            [1, "2", "3"],
-            [1, None],
-            {},
-            "1",
-            None,
-            [1.5, "1"],
-            [-1, "1"],
-            [1.25, "1"],
-            [True, "1"],
-        )
+        for pair in _PAIRS
         for one in (
             *_shaped("vector", [{"metric": {}, "value": pair}]),
             *_shaped("matrix", [{"metric": {}, "values": [[1, "1"], pair]}]),

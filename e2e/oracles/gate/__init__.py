@@ -1,1 +1,0 @@
-"""Oracle: the evaluator of the gate beside the real Argo Rollouts controller."""
