@@ -48,7 +48,6 @@ class Settings:
     envoy_version: str = "1.40.0"
     admin: str = "127.0.0.1:19000"
     xds: str = "127.0.0.1:18000"
-    envoy_arguments: tuple[str, ...] = ()
     concurrency: int = 2
 
     def port(self, listener_port: int) -> int:
@@ -307,7 +306,6 @@ def _platform(settings: Settings) -> Iterator[Document]:
             "provider": {"type": "Host", "host": {"envoyVersion": settings.envoy_version}},
             "mergeGateways": True,
             "concurrency": settings.concurrency,
-            "extraArgs": list(settings.envoy_arguments),
             "bootstrap": {
                 "type": "JSONPatch",
                 "jsonPatches": [

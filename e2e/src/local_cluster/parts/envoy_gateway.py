@@ -25,7 +25,7 @@ for argument in "$@"; do printf '%s\\0' "$argument"; done > "$0.arguments.new"
 mv "$0.arguments.new" "$0.arguments"
 exec sleep infinity
 """
-_KEEPER = """\
+KEEPER = """\
 trap 'kill "$child"' TERM
 "$@" & child=$!
 wait "$child"
@@ -149,7 +149,7 @@ def _envoy_command(cluster: Cluster) -> Command:
         del arguments[place : place + 2]
     # Its hot restart would bind one abstract socket for all Envoys of the machine.
     arguments.append("--disable-hot-restart")
-    return Command(["/bin/sh", "-c", _KEEPER, "envoy", str(_envoy()), *arguments])
+    return Command(["/bin/sh", "-c", KEEPER, "envoy", str(_envoy()), *arguments])
 
 
 def _envoy_ready(cluster: Cluster) -> str | None:
