@@ -19,6 +19,18 @@ run: $(READY) ## Render and lint every overlay, then play a good and a bad relea
 	@$(BIN)/python tools/install.py kustomize schemas prometheus
 	@$(BIN)/release-play
 
+.PHONY: up
+up: $(READY) ## Start the whole platform on this machine: control plane, Argo CD, gateway, Prometheus
+	@$(BIN)/local-cluster up
+
+.PHONY: status
+status: $(READY) ## Show what of the platform runs, its memory, and what crashed
+	@$(BIN)/local-cluster status
+
+.PHONY: down
+down: $(READY) ## Stop the platform and remove its state
+	@$(BIN)/local-cluster down
+
 # Three workers on two cores, the plays first: they mostly wait. Only CI pays the minute of coverage.
 .PHONY: test
 test: $(READY) ## Run every test that needs no cluster; with CI=true, hold coverage to its limit

@@ -18,6 +18,7 @@ from local_cluster.part import Part, levels, sorter
 
 FORMAT = 1
 _POLL_SECONDS = 0.2
+_LOOK_SECONDS = 2
 Say = Callable[[str], None]
 
 
@@ -64,20 +65,23 @@ def up(cluster: Cluster, parts: Mapping[str, Part], say: Say) -> None:
     """Start every part as soon as what it needs is ready; the first failure ends the wait."""
     graph, cancelled = sorter(parts), threading.Event()
     running: dict[Future[float], str] = {}
+    ready: dict[str, Part] = {}
     with ThreadPoolExecutor(max_workers=max(1, len(parts))) as pool:
         try:
             while graph.is_active():
                 for name in graph.get_ready():
                     running[pool.submit(bring_up, cluster, parts[name], cancelled)] = name
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                done, _ = wait(running, _LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                require_alive(cluster, ready)
                 for future in done:
                     name = running.pop(future)
                     say(f"{name:<28} {future.result():6.1f} s")
                     graph.done(name)
+                    ready[name] = parts[name]
         except BaseException:
             cancelled.set()
             raise
-    require_alive(cluster, parts)
+    require_alive(cluster, ready)
 
 
 def bring_up(cluster: Cluster, part: Part, cancelled: threading.Event | None = None) -> float:

@@ -51,4 +51,12 @@ def missing(cluster: Cluster) -> str | None:
     return f"{len(waiting)} not served, {waiting[0]} among them" if waiting else None
 
 
-PART = Part("crds", None, missing, ("kube-apiserver",), apply_missing, ready_seconds=120)
+def _ready(cluster: Cluster) -> str | None:
+    """Served, and described: the first to ask for OpenAPI waits until it is built, or gives up."""
+    if (answer := missing(cluster)) is not None:
+        return answer
+    built = objects.api(cluster).call("HEAD", "/openapi/v2", "crds", accept="*/*")
+    return None if built.is_success else f"OpenAPI: {built.status_code}"
+
+
+PART = Part("crds", None, _ready, ("kube-apiserver",), apply_missing, ready_seconds=120)
