@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,4 +67,5 @@ def test_the_keeper_passes_the_signal_on_and_waits(tmp_path: Path) -> None:
         process.wait(timeout=5)
         assert ended.exists()
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

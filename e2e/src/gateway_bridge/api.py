@@ -74,7 +74,8 @@ class ApiServer:
                 await self._follow_once(kind)
                 said = ""
             except _FAILURES as error:
-                message = f"watch of {kind}: {error or type(error).__name__}"
+                first = str(error).partition("\n")[0]
+                message = f"watch of {kind}: {first or type(error).__name__}"
                 _LOG.log(logging.DEBUG if message == said else logging.WARNING, message)
                 said = message
             await asyncio.sleep(_RETRY_SECONDS)
