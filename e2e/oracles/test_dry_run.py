@@ -108,7 +108,7 @@ def _at(manifest: Manifest, path: tuple[Any, ...]) -> Any:
     ("kind", "spoil", "said"),
     [
         ("Rollout", _rename("spec", "strategy", to="stratgey"), "unknown field|not declared"),
-        ("Rollout", _set("spec", "revisionHistoryLimit", to="five"), "expected numeric|must be of type"),
+        ("Rollout", _set("spec", "revisionHistoryLimit", to="five"), "expected numeric"),
         ("Service", _rename("spec", "selector", to="selektor"), "not declared|unknown field"),
         ("Service", _set("spec", "ports", 0, "port", to="http"), "expected numeric|cannot unmarsh"),
         ("Service", _set("spec", "type", to="Internal"), "Unsupported value"),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -32,6 +32,7 @@ LEVELS = ("baseline", "restricted")
 LABEL = "pod-security.kubernetes.io/enforce"
 CHUNK = 100
 PROCESSES = 2
+ENFORCED_WITHIN = 30
 FEWEST = SAMPLES // 100
 
 # What a refusal calls a control, and the rules of ours that say the same.
@@ -118,7 +119,19 @@ def _answers(
         enforced = {LABEL: level, f"{LABEL}-version": f"v{VERSION}"}
         path = f"/api/v1/namespaces/{namespace}"
         server.change(path, {"metadata": {"labels": enforced}})
+        _wait_until_enforced(server, level, namespace)
         return server.ask_all([_question(server, namespace, sample) for sample in drawn])
+
+
+def _wait_until_enforced(server: ApiServer, level: str, namespace: str) -> None:
+    """Admission reads labels from a cache: the first pods after a change are judged by the old."""
+    containers = [{"name": "a", "image": "registry.example.com/a:1"}]
+    template = {"metadata": {}, "spec": {"hostPID": True, "containers": containers}}
+    question = server.create(_pod(template, namespace, "first"))
+    last = monotonic() + ENFORCED_WITHIN
+    while f'"{level}:v{VERSION}"' not in server.ask(question).message:
+        assert monotonic() < last, f"{namespace} does not enforce {level} in {ENFORCED_WITHIN} s"
+        sleep(0.1)
 
 
 def _question(server: ApiServer, namespace: str, sample: Sample) -> Question:
