@@ -22,7 +22,7 @@ NAMESPACE = "oracle-gate"
 SEED = int(os.environ.get("GATE_ORACLE_SEED", "7"))
 #: Where the controller reaches this machine; a cluster elsewhere needs a name or address of it.
 HOST = os.environ.get("GATE_ORACLE_HOST", "127.0.0.1")
-_START_SECONDS, _RUN_SECONDS = 180, 150
+_START_SECONDS, _RUN_SECONDS = 180, 300
 
 
 @pytest.fixture(scope="module")
