@@ -11,6 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from gitops_policy.apis.field_values import PREFIX, Refined, refined_kind
 from gitops_policy.apis.schemas import Schema, Validator
 from gitops_policy.fields import mapping
 from gitops_policy.reading.build import upward
@@ -66,6 +67,8 @@ class BuiltIn:
         self.folder = folder
         self.definitions = Definitions((folder / "_definitions.json").read_text(encoding="utf-8"))
         self.validator = Validator(self.definitions, structural=False)
+        self.refined = Refined(self.definitions)
+        self.refined_validator = Validator(self.refined, structural=False)
         self.groups = self.definitions.groups()
         self._versions: dict[str, list[str]] = defaultdict(list)
         for name in sorted(entry.name for entry in os.scandir(folder)):
@@ -73,6 +76,17 @@ class BuiltIn:
             if dash:
                 self._versions[stem].append(version)
         self._schemas: dict[str, Schema | None] = {}
+        self._refined: dict[tuple[str, str], Schema | None] = {}
+
+    def refined_schema(self, api_version: str, kind: str) -> Schema | None:
+        """Return the schema of a kind with what the API server asks beyond it."""
+        key = (api_version, kind)
+        if key not in self._refined:
+            group, _, version = api_version.rpartition("/")
+            name = f"{PREFIX}{group.partition('.')[0] or 'core'}.{version}.{kind}"
+            plain = self.schema(api_version, kind)
+            self._refined[key] = refined_kind(plain, name) if plain else None
+        return self._refined[key]
 
     def schema(self, api_version: str, kind: str) -> Schema | None:
         """Return the schema of a kind, None if this version of Kubernetes does not serve it."""

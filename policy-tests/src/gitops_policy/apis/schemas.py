@@ -32,6 +32,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 _INT32 = range(-(2**31), 2**31)
+_INT64 = range(-(2**63), 2**63)
 
 
 class Validator:
@@ -77,6 +78,7 @@ class Validator:
         if isinstance(value, dict):
             found += self._object(value, form, name, fields=fields)
         elif isinstance(value, list) and form.items is not None:
+            found += _repeated(value, form.keys) if form.keys else []
             for i, item in enumerate(value):
                 if faults := self._check(item, form.items, i, fields=fields):
                     found += _below(i, faults)
@@ -85,17 +87,28 @@ class Validator:
     def _object(
         self, value: Schema, form: _Form, name: Step | None, *, fields: bool
     ) -> list[Fault]:
-        missing = (key for key in form.required if key not in value)
-        found: list[Fault] = [((key,), "is required") for key in missing]
         open_ended = form.more if isinstance(form.more, dict) else None
+        found: list[Fault] = [
+            ((key,), "is required")
+            for key in form.required
+            if key not in value or self._pruned(value[key], form.properties.get(key, open_ended))
+        ]
         for key, item in value.items():
             schema = form.properties.get(key, open_ended)
             if schema is not None:
+                if self._pruned(item, schema):
+                    continue
                 if faults := self._check(item, schema, key, fields=fields):
                     found += _below(key, faults)
             elif fields and form.refuses(key, name, structural=self.structural):
                 found.append(((key,), _UNKNOWN))
         return found
+
+    def _pruned(self, value: Any, schema: Schema | None) -> bool:
+        """Say whether a field of a custom kind is one that the API server takes as absent."""
+        return (
+            self.structural and value is None and schema is not None and not self._form(schema).void
+        )
 
     def _combined(self, value: Any, schema: Schema) -> list[Fault]:
         found: list[Fault] = []
@@ -121,7 +134,7 @@ class _Form:
     """One schema, read once: `$ref` followed, types as Python's, what is absent left out."""
 
     __slots__ = (
-        "allowed", "bounded", "combined", "items", "kept", "more", "properties", "required",
+        "allowed", "bounded", "combined", "items", "kept", "keys", "more", "properties", "required",
         "schema", "types", "void",
     )  # fmt: skip
 
@@ -130,7 +143,8 @@ class _Form:
         self.allowed = _allowed(schema)
         self.types = tuple(kind for name in self.allowed for kind in _TYPES.get(name, ()))
         self.void = bool(schema.get("nullable") or (structural and "default" in schema))
-        self.bounded = not _BOUNDS.isdisjoint(schema) or schema.get("format") == "int32"
+        self.bounded = not _BOUNDS.isdisjoint(schema) or "integer" in self.allowed
+        self.keys: list[str] = schema.get("x-kubernetes-list-map-keys") or [] if structural else []
         self.combined = not _COMBINED.isdisjoint(schema)
         self.properties: dict[str, Schema] = schema.get("properties") or {}
         self.required: list[str] = schema.get("required") or []
@@ -148,6 +162,19 @@ class _Form:
             unknown = not (name == "metadata" and not self.properties)
         root = name is None or self.schema.get("x-kubernetes-embedded-resource")
         return unknown and not (root and key in _ROOT_FIELDS)
+
+
+def _repeated(items: list[Any], keys: list[str]) -> list[Fault]:
+    """Return the items of a list that have the keys of another one."""
+    seen: list[list[Any]] = []
+    found: list[Fault] = []
+    for i, item in enumerate(items):
+        key = [item.get(name) for name in keys] if isinstance(item, dict) else []
+        if key and key in seen:
+            shown = ", ".join(f"{n} {v!r}" for n, v in zip(keys, key, strict=True))
+            found.append(((i,), f"has the {shown} of another item"))
+        seen.append(key)
+    return found
 
 
 def _below(step: Step, faults: list[Fault]) -> list[Fault]:
@@ -183,7 +210,7 @@ def _shown(value: Any) -> str:
 
 def _scalar_faults(value: Any, schema: Schema) -> Iterator[str]:
     if "enum" in schema and value not in schema["enum"]:
-        options = ", ".join(map(str, schema["enum"]))
+        options = ", ".join(str(option) for option in schema["enum"] if option not in ("", None))
         yield f"is {_shown(value)}, not one of {options}"
     if isinstance(value, str):
         yield from _text_faults(value, schema)
@@ -206,7 +233,9 @@ def _text_faults(value: str, schema: Schema) -> Iterator[str]:
 
 def _searches(pattern: str, value: str) -> bool:
     try:
-        return re.search(pattern.replace("[:alnum:]", "a-zA-Z0-9"), value) is not None
+        plain = pattern.replace("[:alnum:]", "a-zA-Z0-9").replace("(?i)", "")
+        flags = re.IGNORECASE if "(?i)" in pattern else 0
+        return re.search(plain, value, flags) is not None
     except re.error:
         return True  # RE2 syntax that Python lacks: the API server decides
 
@@ -227,5 +256,7 @@ def _number_faults(value: float, schema: Schema) -> Iterator[str]:
         yield f"is {value}, above {high}"
     if schema.get("format") == "int32" and isinstance(value, int) and value not in _INT32:
         yield f"is {value}, too large for 32 bits"
+    elif isinstance(value, int) and value not in _INT64:
+        yield f"is {value}, too large for 64 bits"
     if schema.get("multipleOf") and value % schema["multipleOf"]:
         yield f"is {value}, no multiple of {schema['multipleOf']}"

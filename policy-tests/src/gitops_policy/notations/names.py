@@ -13,8 +13,13 @@ _LONGEST_SUBDOMAIN = 253
 # The controller appends 11 characters to the names of a CronJob's Jobs.
 _LONGEST_CRON_JOB = 52
 _PATH_SEGMENTS = frozenset(
-    f"rbac.authorization.k8s.io/{kind}"
-    for kind in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+    [
+        "policy/PodDisruptionBudget",
+        *(
+            f"rbac.authorization.k8s.io/{kind}"
+            for kind in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+        ),
+    ]
 )
 _LABEL_NAMES = frozenset(["Namespace", "Service"])
 

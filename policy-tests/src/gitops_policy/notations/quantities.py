@@ -29,7 +29,7 @@ def quantity(value: object) -> Fraction | None:
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    match = _PATTERN.fullmatch(str(value))
+    match = _PATTERN.fullmatch(str(value).strip())  # the API server strips it, too
     if not match:
         return None
     number, exponent, suffix = match.groups()

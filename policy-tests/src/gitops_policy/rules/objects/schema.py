@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from gitops_policy.apis.catalogue import OBJECT_META, POD_TEMPLATE
-from gitops_policy.apis.schemas import Fault
+from gitops_policy.apis.schemas import Fault, Schema
 from gitops_policy.fields import Path, field
 from gitops_policy.findings import Severity
 from gitops_policy.kubernetes.served import is_custom, is_removed, served
@@ -56,17 +57,16 @@ def crd_schemas(world: World) -> Iterator[Problem]:
 )
 def schema_valid(resource: Resource, world: World) -> Iterator[Problem]:
     """Each object fits its schema; pod templates in custom kinds also fit the core's."""
-    core = world.core
-    faults: dict[Path, str] = {}
-    if not is_custom(resource, world):
-        schema = core.schema(resource.api_version, resource.kind)
-        if schema:
-            faults.update(core.validator.faults(resource.content, schema))
-    else:
-        faults.update(_custom_faults(resource, world))
-    for path, reason in faults.items():
+    for path, reason in dict(_faults(resource, world)).items():
         shown = ".".join(str(step) for step in path) or "the object"
         yield resource.problem(path, f"{shown} {reason}", "see the schema of this kind")
+
+
+def _faults(resource: Resource, world: World) -> Iterator[Fault]:
+    if is_custom(resource, world):
+        yield from _custom_faults(resource, world)
+    elif schema := world.core.schema(resource.api_version, resource.kind):
+        yield from world.core.validator.faults(resource.content, schema)
 
 
 def _custom_faults(resource: Resource, world: World) -> Iterator[Fault]:
@@ -80,6 +80,35 @@ def _custom_faults(resource: Resource, world: World) -> Iterator[Fault]:
     template = core.definitions[POD_TEMPLATE]
     for pod in pods(resource):
         yield from core.validator.faults(pod.template, template, pod.path)
+
+
+@rule(
+    id="field-values-valid",
+    title="Fields hold values that the API server takes",
+    severity="error",
+    rationale="No published schema says which words and amounts a field of Kubernetes may hold.",
+    references=[_STRICT],
+    kinds=EVERY,
+)
+def field_values_valid(resource: Resource, world: World) -> Iterator[Problem]:
+    """Enums, ranges, amounts, times and references are such, in pod templates of any kind too."""
+    core = world.core
+    validator, definitions = core.refined_validator, core.refined
+    places: list[tuple[Any, Schema, Path]] = []
+    if not is_custom(resource, world):
+        schema = core.refined_schema(resource.api_version, resource.kind)
+        places += [(resource.content, schema, ())] if schema else []
+    else:
+        metadata = field(resource.content, "metadata")
+        places.append((metadata, definitions[OBJECT_META], ("metadata",)))
+        template = definitions[POD_TEMPLATE]
+        places += [(pod.template, template, pod.path) for pod in pods(resource)]
+    found = dict(fault for place in places for fault in validator.faults(*place))
+    known = dict(_faults(resource, world)) if found else {}
+    for path, reason in found.items():
+        if path not in known:
+            shown = ".".join(str(step) for step in path) or "the object"
+            yield resource.problem(path, f"{shown} {reason}", "see the reference of this kind")
 
 
 @rule(

@@ -79,7 +79,7 @@ def probe_valid(container: Container) -> Iterator[Problem]:
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         probe = mapping(container.spec, name)
         handlers = [key for key in _HANDLERS if probe.get(key) is not None]
-        if probe and len(handlers) != 1:
+        if container.spec.get(name) is not None and len(handlers) != 1:
             said = " and ".join(handlers) or "no handler"
             yield container.problem((name,), f"{name} has {said}", "name exactly one")
         threshold = probe.get("successThreshold", 1)

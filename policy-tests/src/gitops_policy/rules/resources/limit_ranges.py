@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
-from gitops_policy.fields import field, mapping
+from gitops_policy.fields import entries, field, mapping
 from gitops_policy.kubernetes.amounts import container_amount, pod_amount
 from gitops_policy.kubernetes.demand import container_range, ratio
 from gitops_policy.model import Problem, Resource
@@ -14,6 +17,42 @@ from gitops_policy.registry import CONTAINERS, PODS, rule
 from gitops_policy.world import World
 
 _LIMITS = "https://kubernetes.io/docs/concepts/policy/limit-range/"
+
+
+_ORDER = ("min", "defaultRequest", "default", "max")
+_STANDARD = re.compile(r"cpu|memory|storage|ephemeral-storage|hugepages-.+|[^/]+/.+")
+
+
+@rule(
+    id="limit-range-valid",
+    title="A LimitRange's amounts are in order",
+    severity="error",
+    rationale="The API server refuses a minimum above the default, a default above the maximum.",
+    references=[_LIMITS],
+    kinds=["LimitRange"],
+)
+def limit_range_valid(resource: Resource) -> Iterator[Problem]:
+    """Of each resource min <= defaultRequest <= default <= max, and its name is a known one."""
+    for i, item in entries(resource.spec, "limits"):
+        names = {name for bound in _ORDER for name in mapping(item, bound)}
+        for name in sorted(names):
+            yield from _in_order(resource, i, item, name)
+
+
+def _in_order(resource: Resource, i: int, item: dict[str, Any], name: str) -> Iterator[Problem]:
+    given = [(bound, quantity(mapping(item, bound).get(name))) for bound in _ORDER]
+    amounts = [(bound, amount) for bound, amount in given if amount is not None]
+    if not _STANDARD.fullmatch(name):
+        bound = next(bound for bound in _ORDER if name in mapping(item, bound))
+        message = f"{name} is no resource of Kubernetes"
+        yield resource.problem(("spec", "limits", i, bound, name), message, "correct the name")
+    for (low, least), (high, most) in pairwise(amounts):
+        if least > most:
+            yield resource.problem(
+                ("spec", "limits", i, low, name),
+                f"{low} of {name} is above its {high}",
+                f"raise {high}, or lower {low}",
+            )
 
 
 @rule(
