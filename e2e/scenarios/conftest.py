@@ -20,9 +20,11 @@ from e2e.scenarios.argo_cd import ArgoCD
 from e2e.scenarios.environment import Control, Environment, prepare_environment
 from e2e.scenarios.evidence import logs, report
 from e2e.scenarios.evidence.recording import Evidence
+from e2e.scenarios.installation import Installed, install
 from e2e.scenarios.models import Models
 from e2e.scenarios.parts import Parts
 from e2e.scenarios.places import OUTPUT, TOOLS, NoClusterError, Places, find_places
+from e2e.scenarios.waiting import PATIENCE
 
 SCENARIOS = OUTPUT / "scenarios"
 SETUP_SECONDS = 600
@@ -54,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def _limited(seconds: float, what: str) -> Iterator[None]:
+    seconds *= PATIENCE
+
     def ring(*_: object) -> None:
         raise TimeIsUpError(f"{what} took longer than {seconds:g} s")
 
@@ -143,10 +147,22 @@ def control(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Control
 
 
 @pytest.fixture(scope="session")
-def models(control: Control) -> Models:
-    """The versions that scenarios release, by name."""
+def cluster_id(control: Control) -> str:
+    """Unlike that of every other cluster; what is noted of one does not count for the next."""
     system = next(iter(control.api.get("namespaces", "kube-system")))
-    return Models(control.places.mlflow, system.raw["metadata"]["uid"], OUTPUT)
+    return str(system.raw["metadata"]["uid"])
+
+
+@pytest.fixture(scope="session")
+def installed(control: Control, cluster_id: str) -> Installed:
+    """Root is applied, and what it brings is up; how long each Application took."""
+    return install(control, OUTPUT, cluster_id)
+
+
+@pytest.fixture(scope="session")
+def models(control: Control, cluster_id: str) -> Models:
+    """The versions that scenarios release, by name."""
+    return Models(control.places.mlflow, cluster_id, OUTPUT)
 
 
 @pytest.fixture
@@ -178,6 +194,7 @@ def share_the_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
 def open_in_cluster(
     request: pytest.FixtureRequest,
     share_the_cluster: None,
+    installed: Installed,
     control: Control,
     evidence: Evidence,
     tmp_path: Path,

@@ -26,7 +26,10 @@ SYNC_SECONDS = 45
 RELEASE_SECONDS = 300
 REMOVE_SECONDS = 90
 REFRESH = "argocd.argoproj.io/refresh"
-REMOVED_FIRST = ("rollouts.argoproj.io", "jobs.batch")
+CLASSES = {
+    kind: kr8s.objects.new_class(kind, "argoproj.io/v1alpha1", namespaced=True, asyncio=False)
+    for kind in ("AppProject", "Application")
+}
 
 
 @dataclass(frozen=True)
@@ -229,9 +232,8 @@ class Environment:
         for document in manifests.argocd_objects(
             self.branch.folder, self.template, self.name, self.branch.url, self.branch.name
         ):
-            kr8s.objects.object_from_spec(
-                document, api=self.control.api, allow_unknown_type=True
-            ).create()
+            # By its class: kr8s takes the kind of an object that it has only read from its plural.
+            CLASSES[document["kind"]](document, api=self.control.api).create()
         if not self.syncs_by_itself:
             self.wait("Argo CD to compare", lambda seen: seen.now("application.sync"), SYNC_SECONDS)
             self.control.argocd.sync(self.application)

@@ -62,7 +62,7 @@ def _local(cluster: Cluster) -> Places:
     return Places(
         kubeconfig=cluster.kubeconfig,
         git=f"{cluster.url('git')}/inference-gitops.git",
-        gateway=f"127.0.0.1:{cluster.gateway_https}",
+        gateway=f"{cluster.host}:{cluster.gateway_https}",
         prometheus=cluster.url("prometheus"),
         mlflow=cluster.url("mlflow"),
         argocd=cluster.url("argocd"),

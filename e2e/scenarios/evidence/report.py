@@ -50,9 +50,9 @@ def read_records(folder: Path) -> list[Record]:
     return sorted(records, key=lambda record: record["began"])
 
 
-def read_oracles(path: Path) -> dict[str, Any]:
-    """What the oracles counted: name to figures; nothing where they did not run."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def read_oracles(path: Path) -> list[dict[str, Any]]:
+    """What each oracle counted: name, cases, agree, seconds; nothing where they did not run."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 def read_facts(output: Path) -> dict[str, Any]:
