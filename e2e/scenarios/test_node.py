@@ -138,6 +138,12 @@ def wait_phase(pod: Any, phase: str) -> dict[str, Any]:
     return wait_for(f"the pod to be {phase}", look, START_SECONDS, lambda: status(pod))
 
 
+def failed(place: Place) -> list[str]:
+    """The pods of the namespace that failed."""
+    found = place.api.get("pods", namespace=place.namespace)
+    return [pod.name for pod in found if pod.raw["status"]["phase"] == "Failed"]
+
+
 def serving(place: Place, name: str = "site", **container: Any) -> Any:
     """A web server of what its init container wrote, and a Service of the same name."""
     mounts = [{"name": "site", "mountPath": "/site"}]
@@ -271,12 +277,7 @@ def test_a_job_ignores_the_exit_code_that_its_policy_names_and_completes(place: 
             },
         },
     )
-    pods = lambda: [one for one in place.api.get("pods", namespace=place.namespace)]  # noqa: C416, E731
-    wait_for(
-        "a pod that exits with 3",
-        lambda: any(one.raw["status"]["phase"] == "Failed" for one in pods()),
-        START_SECONDS,
-    )
+    wait_for("a pod that exits with 3", lambda: failed(place), START_SECONDS)
     next(iter(place.api.get("configmaps", "told", namespace=place.namespace))).patch(
         {"data": {"told": "yes"}}
     )
