@@ -240,6 +240,19 @@ def test_an_ignored_field_belongs_to_an_object_that_the_overlay_renders(name: st
 
 
 @pytest.mark.parametrize("name", INFERENCE)
+def test_a_refresh_interval_stands_in_the_form_that_its_controller_writes_back(name: str) -> None:
+    intervals = {
+        doc["spec"]["refreshInterval"]
+        for path in own_paths(APPLICATIONS[name])
+        for doc in render(path)
+        if doc["kind"] == "ExternalSecret"
+    }
+    assert intervals
+    for interval in intervals:
+        assert re.fullmatch(r"(\d+h)?(\d+m)?\d+s", interval), f"{interval} would show as drift"
+
+
+@pytest.mark.parametrize("name", INFERENCE)
 def test_an_inference_application_holds_the_sync_open_with_no_second_wave_or_hook(
     name: str,
 ) -> None:
