@@ -31,6 +31,10 @@ status: $(READY) ## Show what of the platform runs, its memory, and what crashed
 down: $(READY) ## Stop the platform and remove its state
 	@$(BIN)/local-cluster down
 
+.PHONY: e2e
+e2e: $(READY) ## Watch every promise on the real controllers; starts the platform where none runs
+	@$(BIN)/python -m e2e.scenarios $(E2E_ARGS)
+
 # Three workers on two cores, the plays first: they mostly wait. Only CI pays the minute of coverage.
 .PHONY: test
 test: $(READY) ## Run every test that needs no cluster; with CI=true, hold coverage to its limit
