@@ -17,7 +17,7 @@ from local_cluster.cluster import ClusterError
 
 FIELD_MANAGER = "local-cluster"
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-_SECONDS = 30.0
+_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

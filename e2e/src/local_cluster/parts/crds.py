@@ -12,7 +12,7 @@ from local_cluster.part import Part
 
 _PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_AT_ONCE = 6
+_AT_ONCE = 3
 
 
 def files(cluster: Cluster) -> list[Path]:
