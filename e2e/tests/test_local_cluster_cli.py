@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from local_cluster import cli, lifecycle, programs
+from local_cluster import cli, lifecycle, process, programs
 from local_cluster.cluster import Cluster, ClusterError
 
 
@@ -105,7 +105,7 @@ def test_a_port_in_use_names_the_part_and_the_way_out() -> None:
             ClusterError,
             match=rf"prometheus: 127.0.0.1:{port} cannot be had .*LOCAL_CLUSTER_NETWORK",
         ):
-            lifecycle.require_free("prometheus", "127.0.0.1", port)
+            process.require_free("prometheus", "127.0.0.1", port)
 
 
 def test_programs_that_cannot_be_built_end_up_before_anything_starts(

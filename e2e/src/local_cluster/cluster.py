@@ -106,9 +106,9 @@ class Cluster:
         """Port of TLS at the gateway."""
         return self.shifted(10443)
 
-    def shifted(self, port: int) -> int:
-        """`port` as this network has it, for a program that binds every address."""
-        return port + self._shift
+    def shifted(self, port: int, step: int = 1) -> int:
+        """`port` as this network has it, for a program that cannot listen at `host` alone."""
+        return port + step * self._shift
 
     def part_folder(self, name: str) -> Path:
         """Log, process record and configuration of one part."""

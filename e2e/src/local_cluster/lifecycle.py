@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import threading
 import time
 import traceback
@@ -122,7 +121,7 @@ def _start(cluster: Cluster, part: Part) -> None:
     if part.command is None or process.alive(folder) is not None:
         return
     for name in part.listens:
-        require_free(part.name, cluster.host, PORTS[name])
+        process.require_free(part.name, cluster.host, PORTS[name])
     command = part.command(cluster)
     process.start(part.name, folder, command.argv, command.environment)
 
@@ -143,19 +142,6 @@ def _late(cluster: Cluster, part: Part, missing: str) -> str:
     if part.command is None:
         return late
     return f"{late}\nthe end of {process.log_path(folder)}:\n{process.log_tail(folder)}"
-
-
-def require_free(name: str, host: str, port: int) -> None:
-    """ClusterError where another program listens already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ClusterError(
-                f"{name}: {host}:{port} cannot be had ({error.strerror}): end the program that "
-                "listens there, or set LOCAL_CLUSTER_NETWORK to another network, as in 127.50"
-            ) from error
 
 
 def require_alive(cluster: Cluster, parts: Mapping[str, Part]) -> None:

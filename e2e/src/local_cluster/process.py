@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -89,6 +90,19 @@ def alive(folder: Path) -> Record | None:
     """The process of a folder if it lives."""
     record = recorded(folder)
     return record if record is not None and _lives(record) else None
+
+
+def require_free(name: str, host: str, port: int) -> None:
+    """ClusterError where another program listens already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ClusterError(
+                f"{name}: {host}:{port} cannot be had ({error.strerror}): end the program that "
+                "listens there, or set LOCAL_CLUSTER_NETWORK to another network, as in 127.50"
+            ) from error
 
 
 def stop(folder: Path, within: float = 10) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
@@ -34,6 +35,15 @@ NAMESPACES = (
     "ml-system", "monitoring",
 )  # fmt: skip
 MANAGED_ANNOTATION = "kwok.x-k8s.io/node=fake"
+_LOOPBACK = "127.0.0.1"
+_PORTS = {
+    "kubeApiserverPort": 20400,
+    "etcdPort": 20401,
+    "etcdPeerPort": 20402,
+    "kubeControllerManagerPort": 20403,
+    "kubeSchedulerPort": 20404,
+    "kwokControllerPort": 20405,
+}
 _NAME = "local"
 _CREATE_SECONDS = 120
 _FILL_SECONDS = 240
@@ -53,7 +63,9 @@ def configuration(cluster: Cluster) -> list[dict[str, Any]]:
         "runtime": "binary",
         # kwokctl takes five times the usual seconds until a node without a lease is lost.
         "heartbeatFactor": 1,
-        "bindAddress": "127.0.0.1",
+        "bindAddress": _LOOPBACK,
+        # kwokctl would take free ports, and so would another cluster in the same second.
+        **{name: cluster.shifted(port, 10) for name, port in _PORTS.items()},
         "cacheDir": str(cluster.folder / "kwok" / "cache"),
         "kubectlBinary": str(cluster.tools / "kubectl"),
         **binaries,
@@ -95,7 +107,7 @@ def _create(cluster: Cluster) -> None:
     if not (_state(cluster) / "kwok.yaml").exists():
         _copy_template(cluster)
         _run_kwokctl(cluster)
-        _adopt(cluster, PROGRAMS)
+    _adopt(cluster, PROGRAMS)
     if not cluster.kubeconfig.exists():
         raise ClusterError(
             f"control-plane: {cluster.kubeconfig} is gone from the state folder; "
@@ -146,6 +158,8 @@ def _fill(cluster: Cluster, template: Path) -> None:
 def _run_kwokctl(cluster: Cluster, *more: str) -> None:
     folder = cluster.part_folder("control-plane")
     folder.mkdir(parents=True, exist_ok=True)
+    for port in _PORTS.values():
+        process.require_free("control-plane", _LOOPBACK, cluster.shifted(port, 10))
     asked = folder / "kwokctl.yaml"
     asked.write_text(yaml.safe_dump_all(configuration(cluster), sort_keys=False))
     argv = [
@@ -153,9 +167,11 @@ def _run_kwokctl(cluster: Cluster, *more: str) -> None:
         "--config", str(asked), "--kubeconfig", str(cluster.kubeconfig),
         "--timeout", f"{_CREATE_SECONDS}s", "--wait", "60s", *more,
     ]  # fmt: skip
-    home = {"KWOK_WORKDIR": str(cluster.folder / "kwok"), "HOME": str(cluster.folder / "kwok")}
-    process.start("control-plane", folder, argv, home)
-    objects.wait("control-plane", lambda: _kwokctl_runs(folder), _CREATE_SECONDS + 10)
+    home = str(cluster.folder / "kwok")
+    # It takes the first kubectl on PATH, and where there is none it downloads one.
+    path = f"{cluster.tools}:{os.environ['PATH']}"
+    process.start("control-plane", folder, argv, {"KWOK_WORKDIR": home, "HOME": home, "PATH": path})
+    objects.wait("control-plane", lambda: _kwokctl_runs(cluster), _CREATE_SECONDS + 10)
     if not (_state(cluster) / "kwok.yaml").exists() or not cluster.kubeconfig.exists():
         raise ClusterError(
             f"control-plane: kwokctl made no cluster; the end of {process.log_path(folder)}:\n"
@@ -163,22 +179,48 @@ def _run_kwokctl(cluster: Cluster, *more: str) -> None:
         )
 
 
-def _kwokctl_runs(folder: Path) -> str | None:
-    return "kwokctl has not ended" if process.alive(folder) else None
+def _kwokctl_runs(cluster: Cluster) -> str | None:
+    """It waits for a program that has ended as for one that is slow: we look ourselves."""
+    folder = cluster.part_folder("control-plane")
+    if process.alive(folder) is None:
+        return None
+    for name in ("etcd", "kube-apiserver"):
+        pid = _pid(cluster, name)
+        if pid is not None and process.stat(pid) is None:
+            process.stop(folder, within=1)
+            _log(cluster, name)
+            raise ClusterError(process.ended(name, cluster.part_folder(name)))
+    return "kwokctl has not ended"
+
+
+def _pid(cluster: Cluster, name: str) -> int | None:
+    """The pid that kwokctl noted; it may be noting it now."""
+    try:
+        return int((_state(cluster) / "pids" / f"{name}.pid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _log(cluster: Cluster, name: str) -> None:
+    """A part's log is the file that kwokctl has its program write."""
+    folder = cluster.part_folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not process.log_path(folder).is_symlink():
+        process.log_path(folder).symlink_to(_state(cluster) / "logs" / f"{name}.log")
 
 
 def _adopt(cluster: Cluster, names: Iterable[str]) -> None:
-    """Make a part of each program that kwokctl started; its log stays one file."""
+    """Make a part of each program that kwokctl started.
+
+    On a busy machine some have given up by now, before the API server was healthy: they are
+    started again, as the parts that they are.
+    """
+    ours = process.left_of(cluster.folder)
     for name in names:
-        folder = cluster.part_folder(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        log = _state(cluster) / "logs" / f"{name}.log"
-        if not process.log_path(folder).is_symlink():
-            process.log_path(folder).symlink_to(log)
-        # On a busy machine some give up before the API server is healthy: they are started again.
-        pid = _state(cluster) / "pids" / f"{name}.pid"
-        if pid.exists():
-            process.adopt(folder, int(pid.read_text()))
+        _log(cluster, name)
+        pid = _pid(cluster, name)
+        if pid in ours and process.alive(cluster.part_folder(name)) is None:
+            process.adopt(cluster.part_folder(name), pid)
 
 
 def _component(cluster: Cluster, name: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import httpx
 import yaml
 
 from local_cluster.cluster import PORTS, Cluster, ClusterError
-from local_cluster.lifecycle import require_free
 from local_cluster.part import Command, Part
+from local_cluster.process import require_free
 
 ENVOY_VERSION = "1.40.0"
 _CERTIFICATES_SECONDS = 60
