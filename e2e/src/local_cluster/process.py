@@ -18,6 +18,7 @@ MARK = "LOCAL_CLUSTER_PART"
 """In the environment of every process that we start, so that `down` finds its children too."""
 _PROC = Path("/proc")
 _POLL_SECONDS = 0.05
+_LINE_CHARACTERS = 400
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ def log_tail(folder: Path, lines: int = 12) -> str:
             text = log.read().decode(errors="replace")
     except OSError:
         return "(it wrote no log)"
-    return "\n".join(text.splitlines()[-lines:]) or "(its log is empty)"
+    ends = [line[:_LINE_CHARACTERS] for line in text.splitlines()[-lines:]]
+    return "\n".join(ends) or "(its log is empty)"
 
 
 def ended(name: str, folder: Path) -> str:
