@@ -178,13 +178,34 @@ def test_a_pod_with_another_model_than_the_release_names_is_never_fetched(
     assert not list(Path(volumes["/models"]).rglob("model.onnx"))
 
 
+def matches_of_the_route() -> list[tuple[str, str]]:
+    """Type and path of what reaches a pod from outside."""
+    [route] = [each for each in staging("HTTPRoute") if each["metadata"]["name"] == "inference"]
+    paths = [match["path"] for match in route["spec"]["rules"][0]["matches"]]
+    return [(path["type"], path["value"]) for path in paths]
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/v2/repository/index", "/v2/repository/models/m/load", "/docs"]
+)
+def test_the_route_leaves_metrics_and_admin_endpoints_inside_the_cluster(path: str) -> None:
+    led_outside = [
+        (kind, value)
+        for kind, value in matches_of_the_route()
+        if path == value or (kind == "PathPrefix" and path.startswith(value.rstrip("/") + "/"))
+    ]
+    assert not led_outside
+
+
 def test_every_path_of_the_route_is_one_that_the_server_knows(
     volumes: dict[str, str], model: Path
 ) -> None:
     fetch(volumes, model)
     [container] = pod()["containers"]
-    [route] = [each for each in staging("HTTPRoute") if each["metadata"]["name"] == "inference"]
-    paths = [match["path"]["value"] for match in route["spec"]["rules"][0]["matches"]]
+    name = variables_of(container)["MODEL_NAME"]
+    # A prefix stands for what is below it.
+    below = {"/v2/health": "/v2/health/live", "/v2/models": f"/v2/models/{name}"}
+    paths = [below.get(path, path) for _, path in matches_of_the_route()]
 
     with server(volumes, model) as address:
         assert wait_for(address, container["readinessProbe"]["httpGet"]["path"], 200)
