@@ -36,7 +36,7 @@ def _addresses(cluster: Cluster, running: set[str]) -> Iterator[str]:
         "git": ("Git", f"{cluster.url('git')}/inference-gitops.git"),
         "gateway-bridge": (
             "Gateway",
-            f"http://127.0.0.1:{cluster.gateway_http} https://127.0.0.1:{cluster.gateway_https}",
+            f"http://{cluster.host}:{cluster.gateway_http} https://{cluster.host}:{cluster.gateway_https}",
         ),
     }
     yield ""
@@ -59,14 +59,14 @@ def _commands(cluster: Cluster, password: Path) -> Iterator[str]:
     yield f'export KUBECONFIG={_short(cluster.kubeconfig)} PATH="{_short(cluster.tools)}:$PATH"'
     yield ""
     yield "1. Install everything from Git:"
-    yield f"   kubectl apply -f {_short(root_manifest(cluster))}"
+    yield f"   kubectl apply --server-side --force-conflicts -f {_short(root_manifest(cluster))}"
     yield "2. See it become Synced and Healthy, production on request only:"
     yield "   kubectl get applications"
     yield "3. Look at a release:"
     yield "   kubectl argo rollouts get rollout inference -n inference-staging"
     yield "4. Ask the service through the gateway:"
     yield (
-        f"   curl -k --resolve {_STAGING}:{cluster.gateway_https}:127.0.0.1 "
+        f"   curl -k --resolve {_STAGING}:{cluster.gateway_https}:{cluster.host} "
         f"-H 'X-API-Key: {api_key('staging', 'client-001')}' "
         f"https://{_STAGING}:{cluster.gateway_https}/v2/health/ready -i"
     )
