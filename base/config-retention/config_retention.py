@@ -4,11 +4,12 @@ Argo CD does not prune them: the pods of the previous release still read theirs.
 cluster, in the image of the inference server, and needs the standard library only.
 """
 
+import argparse
 import json
 import os
 import ssl
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -40,7 +41,10 @@ def referenced(pod_spec: Manifest) -> Iterator[str]:
 
 
 def leftovers(
-    config_maps: Iterable[Manifest], owners: Iterable[Manifest], now: datetime
+    config_maps: Iterable[Manifest],
+    owners: Iterable[Manifest],
+    now: datetime,
+    minimum_age: timedelta = MINIMUM_AGE,
 ) -> list[Manifest]:
     """Return the ConfigMaps, oldest first, that are old enough and that no owner refers to.
 
@@ -50,7 +54,7 @@ def leftovers(
     found = [
         config_map
         for config_map in config_maps
-        if config_map["metadata"]["name"] not in used and now - _created(config_map) >= MINIMUM_AGE
+        if config_map["metadata"]["name"] not in used and now - _created(config_map) >= minimum_age
     ]
     return sorted(found, key=_created)
 
@@ -98,7 +102,9 @@ class Cluster:
             return dict(json.load(response))
 
 
-def remove_leftovers(cluster: Cluster, now: datetime) -> list[str]:
+def remove_leftovers(
+    cluster: Cluster, now: datetime, minimum_age: timedelta = MINIMUM_AGE
+) -> list[str]:
     """Delete what `leftovers` finds; return the names.
 
     Raises LookupError where nothing could be a reference, OSError when the server refuses.
@@ -113,7 +119,7 @@ def remove_leftovers(cluster: Cluster, now: datetime) -> list[str]:
         raise LookupError("no ReplicaSet and no Rollout in the namespace: nothing is deleted")
     return [
         config_map["metadata"]["name"]
-        for config_map in leftovers(config_maps, owners, now)
+        for config_map in leftovers(config_maps, owners, now, minimum_age)
         if cluster.delete_config_map(config_map)
     ]
 
@@ -133,10 +139,23 @@ def connect(credentials: Path = CREDENTIALS) -> Cluster:
     )
 
 
-def main() -> int:
+def parse(arguments: Sequence[str]) -> timedelta:
+    """Return the minimum age that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="config-retention", description=__doc__)
+    parser.add_argument(
+        "--minimum-age-seconds",
+        type=int,
+        default=int(MINIMUM_AGE.total_seconds()),
+        help="leave younger ones alone (default: %(default)s)",
+    )
+    return timedelta(seconds=parser.parse_args(arguments).minimum_age_seconds)
+
+
+def main(arguments: Sequence[str] = ()) -> int:
     """Run once; 0 when every leftover is gone, 1 with the reason on stderr."""
+    minimum_age = parse(arguments)
     try:
-        removed = remove_leftovers(connect(), datetime.now(UTC))
+        removed = remove_leftovers(connect(), datetime.now(UTC), minimum_age)
     except KeyError as error:
         print(f"config-retention: {error.args[0]} is not set; run this in a pod", file=sys.stderr)
         return 1
@@ -150,4 +169,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

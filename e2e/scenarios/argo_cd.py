@@ -50,6 +50,13 @@ class ArgoCD:
         """Go back to a deployment of the history; RefusedError with the reason."""
         self._run("app", "rollback", name, str(deployment), "--timeout", "30")
 
+    def diff(self, name: str) -> str:
+        """How the cluster differs from the commit; empty where it does not."""
+        try:
+            return self._run("app", "diff", name, "--refresh")
+        except RefusedError as refused:
+            return str(refused)
+
     def get(self, name: str) -> dict[str, Any]:
         """The Application with its status."""
         found: dict[str, Any] = json.loads(self._run("app", "get", name, "-o", "json"))

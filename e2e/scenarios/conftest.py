@@ -8,8 +8,9 @@ import secrets
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import kr8s
 import pytest
 
 from e2e.scenarios.argo_cd import ArgoCD
-from e2e.scenarios.environment import Control, Environment, prepare_environment
+from e2e.scenarios.environment import Control, Environment, OpenEnvironment, prepare_environment
 from e2e.scenarios.evidence import logs, report
 from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.installation import Installed, install
@@ -31,8 +32,6 @@ SETUP_SECONDS = 600
 CALL_SECONDS = 420
 TEARDOWN_SECONDS = 240
 EVIDENCE = pytest.StashKey[Evidence]()
-
-OpenEnvironment = Callable[..., Environment]
 
 
 class TimeIsUpError(Exception):
@@ -183,8 +182,13 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 @pytest.fixture
 def share_the_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
     """Scenarios share the cluster; one marked `alone` waits for the others, and they for it."""
+    with _cluster_lock(alone=request.node.get_closest_marker("alone") is not None):
+        yield
+
+
+@contextmanager
+def _cluster_lock(*, alone: bool = False) -> Iterator[None]:
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    alone = request.node.get_closest_marker("alone") is not None
     with (OUTPUT / "cluster.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
@@ -199,22 +203,68 @@ def open_in_cluster(
     evidence: Evidence,
     tmp_path: Path,
 ) -> Iterator[OpenEnvironment]:
-    """Makes environments that are removed after the test: `open_in_cluster("production")`."""
-    opened: list[Environment] = []
+    """Makes environments that are removed after the test: `open_in_cluster("production")`.
 
-    def make(template: str = "staging") -> Environment:
-        name = _name(request.node.name)
-        begin = time.monotonic()
-        environment = prepare_environment(control, name, template, tmp_path / name)
-        opened.append(environment)
-        evidence.environments.append(environment)
-        environment.install()
-        evidence.seconds[f"install {template}"] = time.monotonic() - begin
+    With `install=False` only the branch is there, and nothing in the cluster yet.
+    """
+    with _opened(control, request.node.name, tmp_path) as opened:
+
+        def make(template: str = "staging", *, install: bool = True) -> Environment:
+            begin = time.monotonic()
+            environment = opened.prepare(template)
+            evidence.environments.append(environment)
+            if install:
+                environment.install()
+            evidence.seconds[f"install {template}"] = time.monotonic() - begin
+            return environment
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def open_for_module(
+    request: pytest.FixtureRequest,
+    installed: Installed,
+    control: Control,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[OpenEnvironment]:
+    """Makes environments that the tests of a module share; it needs an `xdist_group`."""
+    name = request.path.stem
+    with _cluster_lock(), _opened(control, name, tmp_path_factory.mktemp(name)) as opened:
+
+        def make(template: str = "staging") -> Environment:
+            environment = opened.prepare(template)
+            environment.install()
+            return environment
+
+        yield make
+
+
+@dataclass
+class _Opened:
+    """Environments of one test or module, and what their names and folders begin with."""
+
+    control: Control
+    test: str
+    folder: Path
+    environments: list[Environment] = field(default_factory=list)
+
+    def prepare(self, template: str) -> Environment:
+        name = _name(self.test)
+        environment = prepare_environment(self.control, name, template, self.folder / name)
+        self.environments.append(environment)
         return environment
 
-    yield make
-    for environment in opened:
-        environment.remove()
+
+@contextmanager
+def _opened(control: Control, test: str, folder: Path) -> Iterator[_Opened]:
+    """All are removed at the end, also where a test has failed."""
+    opened = _Opened(control, test, folder)
+    try:
+        yield opened
+    finally:
+        for environment in opened.environments:
+            environment.remove()
 
 
 @pytest.fixture

@@ -41,6 +41,9 @@ class Control:
     argocd: ArgoCD
 
 
+OpenEnvironment = Callable[..., "Environment"]
+
+
 class Environment:
     """`inference-<name>`, made from the overlay `template`; see `prepare_environment`."""
 
@@ -226,14 +229,21 @@ class Environment:
         self.traffics.append(traffic)
         return traffic
 
+    def apply(self, change: Callable[[manifests.Document], None] | None = None) -> None:
+        """Create project and Application, as the repository has them; `change` edits the latter."""
+        project, application = manifests.argocd_objects(
+            self.branch.folder, self.template, self.name, self.branch.url, self.branch.name
+        )
+        if change:
+            change(application)
+        for document in (project, application):
+            # By its class: kr8s takes the kind of an object that it has only read from its plural.
+            CLASSES[document["kind"]](document, api=self.control.api).create()
+
     def install(self) -> None:
         """Project and Application; returns when the first release is ready and has its traffic."""
         revision = self.branch.head()
-        for document in manifests.argocd_objects(
-            self.branch.folder, self.template, self.name, self.branch.url, self.branch.name
-        ):
-            # By its class: kr8s takes the kind of an object that it has only read from its plural.
-            CLASSES[document["kind"]](document, api=self.control.api).create()
+        self.apply()
         if not self.syncs_by_itself:
             self.wait("Argo CD to compare", lambda seen: seen.now("application.sync"), SYNC_SECONDS)
             self.control.argocd.sync(self.application)
@@ -251,12 +261,17 @@ class Environment:
         for traffic in self.traffics:
             traffic.close()
         self.watch.close()
-        for kind in ("applications.argoproj.io", "appprojects.argoproj.io"):
-            for found in self.control.api.get(kind, self.application, namespace=ARGOCD):
-                found.delete()
-                if kind.startswith("applications"):
-                    self._wait_removed()
+        for found in self._applications():
+            found.delete()
+            self._wait_removed()
+        api = self.control.api
+        for found in api.get("appprojects.argoproj.io", self.application, namespace=ARGOCD):
+            found.delete()
         self.branch.delete()
+
+    def _applications(self) -> list[Any]:
+        found = self.control.api.get("applications.argoproj.io", self.application, namespace=ARGOCD)
+        return list(found)
 
     def _wait_removed(self) -> None:
         wait_for(
@@ -270,6 +285,12 @@ class Environment:
         wait_for(
             f"namespace {self.namespace} to be deleted",
             lambda: not list(self.control.api.get("namespaces", self.namespace)),
+            REMOVE_SECONDS,
+        )
+        # Argo CD cannot end the deletion of an Application without its project.
+        wait_for(
+            f"Application {self.application} to be deleted",
+            lambda: not self._applications(),
             REMOVE_SECONDS,
         )
 

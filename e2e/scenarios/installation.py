@@ -37,12 +37,17 @@ def install(control: Control, folder: Path, cluster_id: str) -> Installed:
         if path.is_file():
             found: Installed = json.loads(path.read_text(encoding="utf-8"))
             return found
-        clone = folder / f"clone-{cluster_id}"
-        if not clone.is_dir():
-            run_git(folder, "clone", "--quiet", "--branch", "main", control.places.git, str(clone))
-        found = _apply_and_watch(control, clone)
+        found = _apply_and_watch(control, clone_of_main(control, folder, cluster_id))
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         return found
+
+
+def clone_of_main(control: Control, folder: Path, cluster_id: str) -> Path:
+    """The served repository as it was when this cluster was first installed."""
+    clone = folder / f"clone-{cluster_id}"
+    if not clone.is_dir():
+        run_git(folder, "clone", "--quiet", "--branch", "main", control.places.git, str(clone))
+    return clone
 
 
 def apply_root(control: Control, clone: Path) -> str:

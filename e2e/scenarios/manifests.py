@@ -47,7 +47,16 @@ def argocd_objects(
     # Root has nothing to do with it: no wave, and whoever deletes it takes all with it.
     application["metadata"]["finalizers"] = [FINALIZER]
     application["spec"]["source"] |= {"repoURL": url, "targetRevision": revision}
+    application["spec"]["syncPolicy"]["retry"]["backoff"] = _local_backoff(repository)
     return project, application
+
+
+def _local_backoff(repository: Path) -> Document:
+    """What the component gives every Application that root brings."""
+    path = repository / "e2e/component/applications/retry-patch.yaml"
+    (operation,) = yaml.safe_load(path.read_text(encoding="utf-8"))
+    backoff: Document = operation["value"]
+    return backoff
 
 
 def _renamed(path: Path, template: str, name: str) -> Document:
@@ -77,6 +86,29 @@ def set_setting(repository: Path, template: str, key: str, value: str) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     _put(lines, f"{key}=", value, path)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def add_resource(overlay: Path, name: str, document: Document) -> None:
+    """Give an overlay one object more, in a file of its own."""
+    (overlay / name).write_text(yaml.safe_dump(document), encoding="utf-8")
+    path = overlay / "kustomization.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["resources"].append(name)
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def wrap_overlay(repository: Path, template: str) -> Path:
+    """Put an overlay inside another that can take objects away; the folder of the outer one."""
+    outer = repository / "overlays" / template / "inference"
+    inner = outer.rename(outer.with_name("inner"))
+    outer.mkdir()
+    content = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"../{inner.name}"],
+    }
+    (outer / "kustomization.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    return outer
 
 
 def _put(lines: list[str], begin: str, value: str, path: Path) -> None:

@@ -17,7 +17,7 @@ URL = "http://127.0.0.1:1/repository.git"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    for name in ("overlays", "argocd/projects", "apps/inference"):
+    for name in ("overlays", "argocd/projects", "apps/inference", "e2e/component"):
         shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -53,6 +53,31 @@ def test_an_environment_like_production_is_synced_by_a_person_and_removed_whole(
     _, application = manifests.argocd_objects(repository, "production", "try", URL, "branch")
     assert "automated" not in application["spec"]["syncPolicy"]
     assert application["metadata"]["finalizers"] == [manifests.FINALIZER]
+
+
+def test_a_failing_sync_ends_as_soon_as_that_of_the_served_applications(repository):
+    _, application = manifests.argocd_objects(repository, "staging", "try", URL, "branch")
+    retry = application["spec"]["syncPolicy"]["retry"]
+    assert retry["backoff"] == {"duration": "1s", "factor": 2, "maxDuration": "5s"}
+    assert retry["limit"] == 5
+
+
+def test_an_overlay_gets_one_object_more(repository):
+    overlay = repository / "overlays/staging/inference"
+    before = yaml.safe_load((overlay / "kustomization.yaml").read_text())
+    manifests.add_resource(overlay, "note.yaml", {"kind": "ConfigMap"})
+    after = yaml.safe_load((overlay / "kustomization.yaml").read_text())
+    assert after.pop("resources") == [*before.pop("resources"), "note.yaml"]
+    assert after == before
+    assert yaml.safe_load((overlay / "note.yaml").read_text()) == {"kind": "ConfigMap"}
+
+
+def test_a_wrapped_overlay_is_what_it_was_until_something_is_taken_away(repository):
+    inner = (repository / "overlays/staging/inference/kustomization.yaml").read_text()
+    outer = manifests.wrap_overlay(repository, "staging")
+    assert outer == repository / "overlays/staging/inference"
+    (path,) = yaml.safe_load((outer / "kustomization.yaml").read_text())["resources"]
+    assert (outer / path / "kustomization.yaml").read_text() == inner
 
 
 def test_a_release_may_name_another_image(repository):

@@ -218,6 +218,18 @@ def test_the_job_says_what_it_deleted(pod: ApiServer, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == "deleted ConfigMap left\n1 deleted\n"
 
 
+def test_the_minimum_age_is_an_argument_with_an_hour_as_its_default() -> None:
+    assert retention.parse([]) == timedelta(hours=1)
+    assert retention.parse(["--minimum-age-seconds", "5"]) == timedelta(seconds=5)
+
+
+def test_the_job_leaves_what_is_younger_than_its_argument(pod: ApiServer) -> None:
+    centuries = str(10**10)
+
+    assert retention.main(["--minimum-age-seconds", centuries]) == 0
+    assert pod.deleted == []
+
+
 def test_the_job_fails_with_one_line_when_it_is_refused(
     pod: ApiServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
