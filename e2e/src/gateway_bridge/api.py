@@ -30,6 +30,8 @@ _LOG = logging.getLogger(__name__)
 _MERGE = {"content-type": "application/merge-patch+json"}
 _RETRY_SECONDS = 0.5
 _WATCH_SECONDS = 240
+# kr8s sets none: a listing that an API server takes while it starts may never be answered.
+_ANSWER_SECONDS = 30
 _FAILURES = (
     kr8s.ServerError,
     kr8s.APITimeoutError,
@@ -37,6 +39,8 @@ _FAILURES = (
     httpx.HTTPError,
     LookupError,
     OSError,
+    # One refused request makes kr8s close the client of all others.
+    RuntimeError,
     TypeError,
     ValueError,
 )
@@ -53,7 +57,9 @@ class ApiServer:
     @classmethod
     async def connect(cls, kubeconfig: Path, changed: Callable[[], None]) -> ApiServer:
         """Read the kubeconfig; the server itself is asked later."""
-        return cls(await kr8s.asyncio.api(kubeconfig=str(kubeconfig)), changed)
+        api = await kr8s.asyncio.api(kubeconfig=str(kubeconfig))
+        api.timeout = _ANSWER_SECONDS
+        return cls(api, changed)
 
     @property
     def complete(self) -> bool:

@@ -17,8 +17,17 @@ _LOG = logging.getLogger(__name__)
 _STRATEGIC = {"content-type": "application/strategic-merge-patch+json"}
 _RETRY_SECONDS = 1.0
 _WATCH_SECONDS = 240
+# kr8s sets none: a listing that an API server takes while it starts may never be answered.
+_ANSWER_SECONDS = 30
 
-FAILURES = (kr8s.ServerError, kr8s.APITimeoutError, kr8s.ConnectionClosedError, httpx.HTTPError)
+FAILURES = (
+    kr8s.ServerError,
+    kr8s.APITimeoutError,
+    kr8s.ConnectionClosedError,
+    httpx.HTTPError,
+    # One refused request makes kr8s close the client of all others.
+    RuntimeError,
+)
 
 # Called with the object, and whether it is gone.
 Changed = Callable[[Manifest, bool], None]
@@ -36,7 +45,9 @@ class ApiServer:
     @classmethod
     async def connect(cls, kubeconfig: Path) -> "ApiServer":
         """Read the kubeconfig; the server itself is asked later."""
-        return cls(await kr8s.asyncio.api(kubeconfig=str(kubeconfig)))
+        api = await kr8s.asyncio.api(kubeconfig=str(kubeconfig))
+        api.timeout = _ANSWER_SECONDS
+        return cls(api)
 
     async def patch_status(self, plural: str, manifest: Manifest, status: Manifest) -> Manifest:
         """Merge a status; only into this very object, not into another of the same name."""
