@@ -43,6 +43,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
     # Looked at once.
     "at the end": {"initialDelay": "{{args.step-duration}}", "count": 1, "inconclusiveLimit": 0},
 }
+_BEFORE_THE_ROLLOUT = {"argocd.argoproj.io/sync-wave": "-1"}
 _OWN = {"name", "provider", "successCondition", "failureCondition"}
 
 
@@ -58,6 +59,8 @@ def shape(metric: Mapping[str, Any]) -> str:
 def breaches(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a template does otherwise than all others."""
     name, spec = document["metadata"]["name"], document["spec"]
+    if document["metadata"].get("annotations") != _BEFORE_THE_ROLLOUT:
+        yield "Argo CD applies a template one wave before the Rollout"
     if [metric["name"] for metric in spec["metrics"]] != [name]:
         yield "a template has one metric, of its own name"
     for argument in spec.get("args", ()):

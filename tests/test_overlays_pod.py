@@ -78,13 +78,19 @@ def volumes(tmp_path: Path) -> dict[str, str]:
     return {inside: str(here) for inside, here in folders.items()}
 
 
+def here(value: str, volumes: dict[str, str]) -> str:
+    """A path of the pod as it is on this machine; anything else as it is."""
+    inside = next((path for path in volumes if f"{value}/".startswith(f"{path}/")), "")
+    return volumes[inside] + value[len(inside) :] if inside else value
+
+
 def localised(
     container: Manifest, volumes: dict[str, str], model: Path, **other: str
 ) -> dict[str, str]:
     variables = variables_of(container)
     return {
         "PATH": os.environ["PATH"],
-        **{name: volumes.get(value, value) for name, value in variables.items()},
+        **{name: here(value, volumes) for name, value in variables.items()},
         "MODEL_VERSION": "1",
         "MODEL_URI": model.as_uri(),
         "MODEL_SHA256": hashlib.sha256(model.read_bytes()).hexdigest(),
