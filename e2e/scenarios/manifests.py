@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,23 @@ def rename_overlay(repository: Path, template: str, name: str) -> None:
         f"namespace: inference-{template}\n",
         f"namespace: inference-{name}\n",
     )
-    settings = overlay / "settings.env"
-    lines = settings.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if not line.startswith("HOSTNAME=")]
-    if len(kept) != len(lines) - 1:
-        raise ValueError(f"{settings}: HOSTNAME does not stand there once")
-    settings.write_text("\n".join([f"HOSTNAME={hostname(name)}", *kept]) + "\n", encoding="utf-8")
+    set_setting(repository, template, "HOSTNAME", hostname(name))
+    if "GATEWAY_URL=" in (overlay / "settings.env").read_text(encoding="utf-8"):
+        set_setting(repository, template, "GATEWAY_URL", gateway_url(name))
 
 
 def hostname(name: str) -> str:
     """The DNS name of environment `name`."""
     return f"inference.{name}.example.com"
+
+
+def gateway_url(name: str) -> str:
+    """The Service that Envoy Gateway makes for the Gateway of environment `name`."""
+    gateway = f"inference-{name}/inference"
+    digest = sha256(gateway.encode()).hexdigest()[:8]
+    # As its GetHashedName does: the digest keeps apart what is cut off.
+    shown = gateway.replace("/", "-")[:48].removesuffix("-")
+    return f"https://envoy-{shown}-{digest}.envoy-gateway-system.svc"
 
 
 def argocd_objects(

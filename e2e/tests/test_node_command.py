@@ -19,6 +19,7 @@ POD: dict[str, Any] = {
 NAMES = {
     ("inference-canary.staging", 80): "127.40.240.1:10080",
     ("mlflow.ml-system", 5000): "127.40.0.1:5000",
+    ("*.envoy-gateway-system", 443): "127.40.0.1:10443",
 }
 IMAGE = Image(("server",), {"HOST": "0.0.0.0", "A": "image"})
 SEGMENT = st.from_regex(r"[a-z]{1,4}", fullmatch=True)
@@ -124,6 +125,7 @@ def test_a_script_gets_a_copy_where_its_text_names_a_mount(place: Place) -> None
         ("mlflow.ml-system:5000", "127.40.0.1:5000"),
         ("http://inference-canary.production", "http://inference-canary.production"),
         ("http://mlflow.ml-system.svc", "http://mlflow.ml-system.svc"),
+        ("https://envoy-a-1.envoy-gateway-system.svc/v2", "https://127.40.0.1:10443/v2"),
         ("inference-canary", "inference-canary"),
         ("https://inference-canary", "https://inference-canary"),
     ],

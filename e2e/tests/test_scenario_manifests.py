@@ -32,8 +32,14 @@ def test_an_overlay_gets_a_namespace_and_a_hostname(repository, template):
     )
     after = (overlay / "settings.env").read_text().splitlines()
     changed = set(before) ^ set(after)
-    assert all(line.startswith("HOSTNAME=") for line in changed)
+    assert {line.split("=")[0] for line in changed} <= {"HOSTNAME", "GATEWAY_URL"}
     assert "HOSTNAME=inference.try.example.com" in after
+
+
+def test_the_service_of_a_gateway_is_named_as_envoy_gateway_names_it(repository):
+    settings = repository / "overlays/staging/inference/settings.env"
+    assert f"GATEWAY_URL={manifests.gateway_url('staging')}\n" in settings.read_text()
+    assert len(manifests.gateway_url("x" * 60).split("/")[2].split(".")[0]) <= 63
 
 
 def test_the_project_allows_the_new_names_and_no_old_ones(repository):

@@ -30,16 +30,19 @@ def substitute(text: str, namespace: str, addresses: Addresses) -> str:
     in a URL, because the name of a model may be the name of a Service too.
     """
 
+    def address(host: str, port: int) -> str | None:
+        name = canonical(host, namespace)
+        any_of = f"*.{name.partition('.')[2]}"
+        return addresses.get((name, port)) or addresses.get((any_of, port))
+
     def in_url(match: re.Match[str]) -> str:
         port = int(match["port"] or _PORTS.get(match["scheme"].lower(), 0))
-        found = addresses.get((canonical(match["host"], namespace), port))
+        found = address(match["host"], port)
         return f"{match['scheme']}://{match['user'] or ''}{found}" if found else match[0]
 
     def alone(match: re.Match[str]) -> str:
         if match["port"]:
-            return addresses.get(
-                (canonical(match["host"], namespace), int(match["port"])), match[0]
-            )
+            return address(match["host"], int(match["port"])) or match[0]
         return match[0]
 
     if "://" in text:
@@ -49,7 +52,10 @@ def substitute(text: str, namespace: str, addresses: Addresses) -> str:
 
 
 def parse_hosts(document: object) -> dict[tuple[str, int], str]:
-    """Return the addresses of a hosts file: `name.namespace.svc:port: address:port`."""
+    """Return the addresses of a hosts file: `name.namespace.svc:port: address:port`.
+
+    The name `*` is every name of that namespace that has no line of its own.
+    """
     if not isinstance(document, dict):
         raise ValueError("expected lines such as mlflow.ml-system.svc:5000: 127.0.0.1:5000")
     found = {}

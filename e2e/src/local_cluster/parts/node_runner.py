@@ -21,7 +21,11 @@ def folder(cluster: Cluster) -> Path:
 
 def hosts(cluster: Cluster) -> dict[str, str]:
     """What other teams run in a real cluster, and here a process does."""
-    return {"mlflow.ml-system.svc:5000": cluster.address("mlflow")}
+    return {
+        "mlflow.ml-system.svc:5000": cluster.address("mlflow"),
+        # The Services that Envoy Gateway makes for Gateways: all of them are one Envoy here.
+        "*.envoy-gateway-system.svc:443": f"{cluster.host}:{cluster.gateway_https}",
+    }
 
 
 def _hosts_file(cluster: Cluster) -> Path:
