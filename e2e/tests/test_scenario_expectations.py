@@ -75,6 +75,14 @@ def test_the_faulty_version_may_lose_its_own():
     expectations.assert_nothing_lost(traffic((1, "1", 200), (2, "3", 500)), but_of="3")
 
 
+def test_a_model_that_fails_names_no_version_and_the_gateway_no_request():
+    expectations.assert_nothing_lost(traffic((1, None, 500)), but_of="3")
+    of_the_gateway = traffic()
+    of_the_gateway._answers = [Answer(1, 0.01, 500, None, "id", None)]
+    with pytest.raises(AssertionError, match="500 of version None"):
+        expectations.assert_nothing_lost(of_the_gateway, but_of="3")
+
+
 def test_an_answer_of_nobody_is_lost_to_stable():
     with pytest.raises(AssertionError, match="503 of version None"):
         expectations.assert_nothing_lost(traffic((1, None, 503)), but_of="3")
