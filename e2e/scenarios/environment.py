@@ -22,7 +22,7 @@ from e2e.scenarios.waiting import wait_for
 from e2e.scenarios.watch import Watch
 
 INSTALL_SECONDS = 150
-SYNC_SECONDS = 45
+SYNC_SECONDS = 120
 RELEASE_SECONDS = 300
 REMOVE_SECONDS = 90
 REFRESH = "argocd.argoproj.io/refresh"

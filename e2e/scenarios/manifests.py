@@ -54,16 +54,22 @@ def argocd_objects(
     # Root has nothing to do with it: no wave, and whoever deletes it takes all with it.
     application["metadata"]["finalizers"] = [FINALIZER]
     application["spec"]["source"] |= {"repoURL": url, "targetRevision": revision}
-    application["spec"]["syncPolicy"]["retry"]["backoff"] = _local_backoff(repository)
+    _patch_locally(application, repository)
     return project, application
 
 
-def _local_backoff(repository: Path) -> Document:
-    """What the component gives every Application that root brings."""
-    path = repository / "e2e/component/applications/retry-patch.yaml"
-    (operation,) = yaml.safe_load(path.read_text(encoding="utf-8"))
-    backoff: Document = operation["value"]
-    return backoff
+def _patch_locally(application: Document, repository: Path) -> None:
+    """Give it what the component gives every Application that root brings."""
+    path = repository / "e2e/component/applications/sync-patch.yaml"
+    for operation in yaml.safe_load(path.read_text(encoding="utf-8")):
+        *parents, last = operation["path"].strip("/").split("/")
+        target: Any = application
+        for parent in parents:
+            target = target[parent]
+        if last == "-":
+            target.append(operation["value"])
+        else:
+            target[last] = operation["value"]
 
 
 def _renamed(path: Path, template: str, name: str) -> Document:
