@@ -24,6 +24,9 @@ _BINDINGS = (
 )
 _ISSUERS = {"Issuer": "cert-manager.io/Issuer", "ClusterIssuer": "cert-manager.io/ClusterIssuer"}
 
+# Their jobs run when a step of a Rollout asks: what these read may come with the Rollout.
+_RUN_LATER = ("AnalysisTemplate", "ClusterAnalysisTemplate")
+
 Moment = tuple[int, int]
 
 
@@ -62,7 +65,7 @@ def needs(resource: Resource, world: World) -> Iterator[Need]:
         yield Need(("metadata", "namespace"), found)
     if definition := _definitions(world).get((resource.group, resource.kind)):
         yield Need(("kind",), definition)
-    for pod in world.pods_of(resource):
+    for pod in world.pods_of(resource) if resource.kind not in _RUN_LATER else ():
         if pod.resource is resource:
             yield from _of_pod(pod, world)
     yield from _of_kind(resource, world)
