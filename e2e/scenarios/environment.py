@@ -302,6 +302,7 @@ class Environment:
         now = self.timeline.now
         return bool(
             now("rollout.release") == str(model.version)
+            and now("rollout.observed")
             and now("rollout.phase") == "Healthy"
             and now("rollout.stable") == now("rollout.current")
         )

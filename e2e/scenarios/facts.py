@@ -16,6 +16,7 @@ def rollout(found: Object) -> Facts:
     """Phase, step and hashes of the Rollout, and what a controller may flip: its replicas."""
     status, spec = found.get("status", {}), found["spec"]
     canary = status.get("canary", {}).get("weights", {}).get("canary", {})
+    generation = str(found["metadata"].get("generation"))
     return {
         "rollout.phase": status.get("phase"),
         "rollout.message": status.get("message", ""),
@@ -26,6 +27,8 @@ def rollout(found: Object) -> Facts:
         "rollout.aborted": bool(status.get("abort")),
         "rollout.replicas": spec.get("replicas"),
         "rollout.available": status.get("availableReplicas", 0),
+        # Between what it is about and what it says of it: a reader never takes one for the other.
+        "rollout.observed": status.get("observedGeneration") == generation,
         "rollout.release": spec["template"]["metadata"]["annotations"].get("model-version"),
     }
 

@@ -20,7 +20,7 @@ class Change:
 class Timeline:
     """The changes of an environment, by subject.
 
-    rollout.{phase,message,step,current,stable,weight,aborted,replicas,available,release},
+    rollout.{phase,message,step,current,stable,weight,aborted,replicas,available,observed,release},
     analysis/RUN, message/RUN, metric/RUN/METRIC, application.{sync,health,revision,operation,
     synced-revision}, route.{canary,stable}, envoy.canary (the real weight),
     service.{stable,canary}, autoscaler.desired, pods/HASH (ready ones).
