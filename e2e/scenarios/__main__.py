@@ -18,7 +18,7 @@ from e2e.scenarios.places import OUTPUT, ROOT
 
 SUITES = ("e2e/scenarios", "e2e/oracles")
 # Each scenario runs servers, a client and a canary of its own.
-WORKERS = os.environ.get("E2E_WORKERS", "3")
+WORKERS = os.environ.get("E2E_WORKERS", "2")
 NO_CLUSTER = 4
 
 

@@ -92,7 +92,7 @@ def assert_nothing_lost(traffic: Traffic, but_of: str | None = None) -> None:
     assert not lost, f"{len(lost)} of {len(traffic.answers())} requests were lost: {_some(lost)}"
     assert not traffic.refused(), f"requests were refused: {dict(traffic.refused())}"
     sent = len(traffic.answers())
-    assert traffic.postponed <= sent / 100, (
+    assert traffic.postponed <= sent / 10, (
         f"{traffic.postponed} requests could not be sent beside {sent}: too slow to say anything"
     )
 
