@@ -60,14 +60,15 @@ def _local_cluster() -> Iterator[bool]:
     cluster = Cluster.from_environment()
     there = cluster.kubeconfig.is_file()
     try:
-        yield _command(cluster, "up") == 0
+        # A cluster that was there serves the commit of its start.
+        yield _command(cluster, "up") == 0 and _command(cluster, "restart", "git") == 0
     finally:
         if not there:
             _command(cluster, "down")
 
 
-def _command(cluster: Cluster, name: str) -> int:
-    argv = [str(cluster.scripts / "local-cluster"), name]
+def _command(cluster: Cluster, *words: str) -> int:
+    argv = [str(cluster.scripts / "local-cluster"), *words]
     return subprocess.run(argv, cwd=ROOT, check=False).returncode
 
 
