@@ -102,9 +102,6 @@ autoscaling.v2.MetricSpec type ContainerResource External Object Pods Resource
 autoscaling.v2.MetricTarget type AverageValue Utilization Value
 core.v1.AppArmorProfile type Localhost RuntimeDefault Unconfined
 core.v1.NodeSelectorRequirement operator DoesNotExist Exists Gt In Lt NotIn
-networking.v1.NetworkPolicyPort port 1 65535
-policy.v1.PodDisruptionBudgetSpec maxUnavailable 0 2147483647
-policy.v1.PodDisruptionBudgetSpec minAvailable 0 2147483647
 core.v1.PodSecurityContext fsGroupChangePolicy Always OnRootMismatch
 core.v1.PodSecurityContext supplementalGroupsPolicy Merge Strict
 core.v1.PodSpec preemptionPolicy Never PreemptLowerPriority
