@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gitops_policy.argo.analyses import analyses
+from gitops_policy.argo.analyses import CLUSTER_TEMPLATE, TEMPLATE, analyses
 from gitops_policy.fields import Path, entries, text
 from gitops_policy.kubernetes.producers import references, secret_sources
 from gitops_policy.model import Resource
@@ -25,7 +25,7 @@ _BINDINGS = (
 _ISSUERS = {"Issuer": "cert-manager.io/Issuer", "ClusterIssuer": "cert-manager.io/ClusterIssuer"}
 
 # Their jobs run when a step of a Rollout asks: what these read may come with the Rollout.
-_RUN_LATER = ("AnalysisTemplate", "ClusterAnalysisTemplate")
+_RUN_LATER = (TEMPLATE, CLUSTER_TEMPLATE)
 
 Moment = tuple[int, int]
 
@@ -65,9 +65,10 @@ def needs(resource: Resource, world: World) -> Iterator[Need]:
         yield Need(("metadata", "namespace"), found)
     if definition := _definitions(world).get((resource.group, resource.kind)):
         yield Need(("kind",), definition)
-    for pod in world.pods_of(resource) if resource.kind not in _RUN_LATER else ():
-        if pod.resource is resource:
-            yield from _of_pod(pod, world)
+    if resource.group_kind not in _RUN_LATER:
+        for pod in world.pods_of(resource):
+            if pod.resource is resource:
+                yield from _of_pod(pod, world)
     yield from _of_kind(resource, world)
 
 
