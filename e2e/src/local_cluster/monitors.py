@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 import yaml
+from gitops_policy.prometheus.scraping import seconds
 
 from local_cluster import objects
 from local_cluster.cluster import Cluster, ClusterError
@@ -69,14 +70,14 @@ def configuration(settings: Settings, pod_monitors: Iterable[objects.Object]) ->
     ]
     interval = min(
         (job["scrape_interval"] for job in jobs if "scrape_interval" in job),
-        key=seconds,
+        key=_length,
         default=settings.global_config["scrape_interval"],
     )
     # An analysis reads restarts beside requests: both must be as fresh.
     timing = {"scrape_interval": interval, "scrape_timeout": interval, "honor_labels": True}
     own = {
         "evaluation_interval": min(
-            interval, settings.global_config["evaluation_interval"], key=seconds
+            interval, settings.global_config["evaluation_interval"], key=_length
         )
     }
     return {
@@ -103,16 +104,12 @@ def _static(address: str, job: str) -> Config:
     return {"targets": [address], "labels": {"job": job}}
 
 
+def _length(duration: str) -> float:
+    return seconds(duration) or 0.0
+
+
 def _identity(thing: objects.Object) -> tuple[str, str]:
     return thing["metadata"]["namespace"], thing["metadata"]["name"]
-
-
-def seconds(duration: str) -> float:
-    """The seconds of a Prometheus duration."""
-    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-    return sum(
-        float(count) * units[unit] for count, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration)
-    )
 
 
 def _pod_monitor_job(
