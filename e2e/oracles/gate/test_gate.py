@@ -2,40 +2,33 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
+from e2e.oracles.api_server import NoClusterError
 from e2e.oracles.figures import Figures
 from e2e.oracles.gate import measurement_runs, real_templates, releases
 from e2e.oracles.gate.agreement import Agreement, compare
 from e2e.oracles.gate.case import Case, Object
 from e2e.oracles.gate.controller import controller
 from e2e.oracles.gate.scripted_prometheus import ScriptedPrometheus
+from e2e.oracles.kubeconfig import find_kubeconfig
 
-ROOT = Path(__file__).resolve().parents[3]
 NAMESPACE = "oracle-gate"
 SEED = int(os.environ.get("GATE_ORACLE_SEED", "7"))
 #: Where the controller reaches this machine; a cluster elsewhere needs a name or address of it.
 HOST = os.environ.get("GATE_ORACLE_HOST", "127.0.0.1")
-_START_SECONDS, _RUN_SECONDS = 180, 300
+_RUN_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
 def kubeconfig() -> str:
-    if named := os.environ.get("KUBECONFIG", ""):
-        return named.split(os.pathsep)[0]
-    command = [sys.executable, "-m", "local_cluster.cli", "up", "--only", "argo-rollouts"]
-    started = subprocess.run(
-        command, capture_output=True, text=True, timeout=_START_SECONDS, check=False, cwd=ROOT
-    )
-    if started.returncode:
-        pytest.exit(f"oracle of the gate: the local cluster does not start:\n{started.stderr}", 2)
-    return str(ROOT / "build" / "cluster" / "kubeconfig")
+    try:
+        return str(find_kubeconfig("argo-rollouts"))
+    except NoClusterError as error:
+        pytest.exit(f"oracle of the gate: {error}", returncode=2)
 
 
 @pytest.fixture(scope="module")
