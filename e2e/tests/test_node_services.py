@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +91,7 @@ async def running(services: Services) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def ask(services: Services) -> str:
@@ -98,6 +102,18 @@ async def ask(services: Services) -> str:
     answer = await reader.read()
     writer.close()
     return answer.decode()
+
+
+async def becomes(services: Services, expected: set[str]) -> bool:
+    """Whether four answers in a row are these within 5 seconds: the proxy is told of changes."""
+    answers: set[str] = set()
+    for _ in range(500):
+        with contextlib.suppress(ConnectionError):
+            answers = {await ask(services) for _ in range(4)}
+        if answers == expected:
+            return True
+        await asyncio.sleep(0.01)
+    return False
 
 
 async def refused(services: Services) -> bool:
@@ -121,11 +137,10 @@ def test_connections_go_to_the_pods_in_turn_and_are_refused_without_one() -> Non
     async def scenario() -> None:
         async with pod(first), pod(second), running(services):
             services.apply(service(app="a"), False)
-            await asyncio.sleep(0.05)
-            answers = {await ask(services) for _ in range(4)}
-            assert answers == {f"{first} heard hello", f"{second} heard hello"}
+            assert await becomes(services, {f"{first} heard hello", f"{second} heard hello"})
             pods.pop()
-            assert {await ask(services) for _ in range(4)} == {f"{first} heard hello"}
+            services.changed()
+            assert await becomes(services, {f"{first} heard hello"})
             pods.clear()
             services.changed()
             assert await refused(services)
@@ -141,9 +156,40 @@ def test_a_service_follows_its_selector_at_once() -> None:
     async def scenario() -> None:
         async with pod(first), pod(second), running(services):
             services.apply(service(hash="1"), False)
-            await asyncio.sleep(0.05)
-            assert await ask(services) == f"{first} heard hello"
+            assert await becomes(services, {f"{first} heard hello"})
             services.apply(service(hash="2"), False)
-            assert await ask(services) == f"{second} heard hello"
+            assert await becomes(services, {f"{second} heard hello"})
 
     asyncio.run(scenario())
+
+
+def child() -> int:
+    """The one program that this one has started."""
+    (found,) = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return int(found)
+
+
+def test_a_proxy_that_was_killed_is_started_again() -> None:
+    address = f"{NETWORK}.1.5"
+    services = Services(AddressPool(NETWORK, 242, 242), lambda: [backend(address, app="a")])
+
+    async def scenario() -> None:
+        async with pod(address), running(services):
+            services.apply(service(app="a"), False)
+            assert await becomes(services, {f"{address} heard hello"})
+            os.kill(child(), signal.SIGKILL)
+            assert await refused(services)
+            assert await becomes(services, {f"{address} heard hello"})
+
+    asyncio.run(scenario())
+
+
+def test_the_proxy_ends_with_the_runner() -> None:
+    services = Services(AddressPool(NETWORK, 243, 243), list)
+
+    async def scenario() -> Path:
+        async with running(services):
+            await asyncio.sleep(0.1)
+            return Path(f"/proc/{child()}")
+
+    assert not asyncio.run(scenario()).exists()

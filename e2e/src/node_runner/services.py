@@ -2,19 +2,22 @@
 
 import asyncio
 import contextlib
+import json
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from node_runner.machine import AddressPool
 from node_runner.manifest import Manifest, metadata, name_of
 
 _LOG = logging.getLogger(__name__)
-_CHUNK = 65536
-_CONNECT_SECONDS = 5.0
+_AGAIN_SECONDS = 1.0
 _PRIVILEGED = 1024
 
 Endpoint = tuple[str, int]
+Table = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,12 @@ def listening_port(port: int) -> int:
 
 
 class Services:
-    """The proxies of all Services; they follow selectors and readiness at once."""
+    """All Services, with an address each; the proxy follows selectors and readiness at once."""
 
     def __init__(self, addresses: AddressPool, backends: Callable[[], list[Backend]]) -> None:
         self._pool, self._backends = addresses, backends
         self._services: dict[str, Manifest] = {}
         self._addresses: dict[str, str] = {}
-        self._servers: dict[tuple[str, int], asyncio.Server] = {}
-        self._connections: set[asyncio.Task[None]] = set()
-        self._turn = 0
         self._dirty = asyncio.Event()
 
     def apply(self, service: Manifest, gone: bool) -> None:
@@ -107,74 +107,34 @@ class Services:
         ]
 
     async def keep(self) -> None:
-        """Listen for each Service that has a ready pod, and only then, for ever."""
+        """Have a proxy listen for each Service that has a ready pod, and only then, for ever."""
         while True:
+            status = await self._run_proxy()
+            _LOG.error("the proxy of the Services ended with status %d; starting another", status)
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _run_proxy(self) -> int:
+        proxy = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "node_runner.proxy", stdin=asyncio.subprocess.PIPE
+        )
+        pipe = cast("asyncio.StreamWriter", proxy.stdin)
+        teller = asyncio.create_task(self._tell(pipe))
+        try:
+            return await proxy.wait()
+        finally:
+            teller.cancel()
+            # It ends with its input.
+            pipe.close()
+            await asyncio.shield(proxy.wait())
+
+    async def _tell(self, pipe: asyncio.StreamWriter) -> None:
+        told: Table = {}
+        while True:
+            table: Table = {each["address"]: each["endpoints"] for each in self.describe()}
+            if table != told:
+                pipe.write(json.dumps(table).encode() + b"\n")
+                with contextlib.suppress(ConnectionError):
+                    await pipe.drain()
+                told = table
             await self._dirty.wait()
             self._dirty.clear()
-            wanted = self._wanted()
-            for key in self._servers.keys() - wanted:
-                self._servers.pop(key).close()
-            for key in wanted - self._servers.keys():
-                await self._open(*key)
-
-    def _wanted(self) -> set[tuple[str, int]]:
-        backends = self._backends()
-        return {
-            (name, port["port"])
-            for name, service in self._services.items()
-            for port in service["spec"].get("ports") or []
-            if endpoints(service, port, backends)
-        }
-
-    async def _open(self, name: str, port: int) -> None:
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # Held here: the event loop has only weak references to tasks.
-            task = asyncio.create_task(self._pass_on(name, port, reader, writer))
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
-
-        address = self._addresses[name]
-        try:
-            self._servers[name, port] = await asyncio.start_server(
-                accept, address, listening_port(port), limit=_CHUNK
-            )
-        except OSError as error:
-            _LOG.error("Service %s: cannot listen on %s: %s", name, address, error)
-
-    async def _pass_on(
-        self, name: str, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        try:
-            target = self._next(name, number)
-            if target is None:
-                return
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                upstream, downstream = await asyncio.open_connection(*target, limit=_CHUNK)
-            try:
-                await asyncio.gather(_copy(reader, downstream), _copy(upstream, writer))
-            finally:
-                downstream.close()
-        except (OSError, TimeoutError):
-            pass
-        finally:
-            writer.close()
-
-    def _next(self, name: str, number: int) -> Endpoint | None:
-        service = self._services.get(name)
-        ports = (service or {"spec": {}})["spec"].get("ports") or []
-        port = next((entry for entry in ports if entry["port"] == number), None)
-        if service is None or port is None:
-            return None
-        found = endpoints(service, port, self._backends())
-        self._turn += 1
-        return found[self._turn % len(found)] if found else None
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(_CHUNK):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        with contextlib.suppress(OSError, RuntimeError):
-            writer.write_eof()
