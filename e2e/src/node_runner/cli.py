@@ -5,18 +5,20 @@ import asyncio
 import contextlib
 import logging
 import signal
+import ssl
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from aiohttp import web
 
+from node_runner import container_logs, server
 from node_runner.images import Images, ImagesError
 from node_runner.names import parse_hosts
-from node_runner.runner import Options, started
-from node_runner.server import application
+from node_runner.runner import Options, Runner, started
 
 _NETWORK_OCTETS = 2
 
@@ -37,6 +39,13 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--images", type=Path, required=True, help="what stands for each image")
     found.add_argument("--hosts", type=Path, help="addresses of names outside the cluster (YAML)")
     found.add_argument("--listen", required=True, help="address:port of /pods and the metrics")
+    found.add_argument(
+        "--listen-logs",
+        metavar="LISTEN",
+        help="address:port of the API server's questions for logs, with --tls-cert and --tls-key",
+    )
+    found.add_argument("--tls-cert", type=Path)
+    found.add_argument("--tls-key", type=Path)
     found.add_argument(
         "--backoff-seconds",
         type=float,
@@ -77,20 +86,43 @@ def _hosts(path: Path | None) -> dict[tuple[str, int], str]:
         raise OptionError(f"--hosts {path}: {error}") from error
 
 
-async def serve(options: Options, listen: str) -> None:
+@dataclass(frozen=True)
+class Site:
+    """One address at which the runner answers."""
+
+    application: Callable[[Runner], web.Application]
+    listen: str
+    tls: ssl.SSLContext | None = None
+
+
+def sites_of(arguments: argparse.Namespace) -> list[Site]:
+    """Check where to listen; OptionError for a certificate that cannot be used."""
+    sites = [Site(server.application, arguments.listen)]
+    if arguments.listen_logs:
+        if not (arguments.tls_cert and arguments.tls_key):
+            raise OptionError("--listen-logs needs --tls-cert and --tls-key")
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            tls.load_cert_chain(arguments.tls_cert, arguments.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise OptionError(f"--tls-cert {arguments.tls_cert}: {error}") from error
+        sites.append(Site(container_logs.application, arguments.listen_logs, tls))
+    return sites
+
+
+async def serve(options: Options, sites: Sequence[Site]) -> None:
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    host, _, port = listen.rpartition(":")
-    async with started(options) as runner:
-        site = web.AppRunner(application(runner), access_log=None)
-        await site.setup()
-        try:
-            await web.TCPSite(site, host, int(port)).start()
-            await stop.wait()
-        finally:
-            await site.cleanup()
+    async with started(options) as runner, contextlib.AsyncExitStack() as stack:
+        for site in sites:
+            answers = web.AppRunner(site.application(runner), access_log=None)
+            await answers.setup()
+            stack.push_async_callback(answers.cleanup)
+            host, _, port = site.listen.rpartition(":")
+            await web.TCPSite(answers, host, int(port), ssl_context=site.tls).start()
+        await stop.wait()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,10 +133,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message="Kubernetes version .* is not supported")
     arguments = parser().parse_args(argv)
     try:
-        options = options_of(arguments)
+        options, sites = options_of(arguments), sites_of(arguments)
         options.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(serve(options, arguments.listen))
+            asyncio.run(serve(options, sites))
     except (OptionError, ImagesError, OSError, ValueError) as error:
         print(f"node-runner: {error}", file=sys.stderr)
         return 1

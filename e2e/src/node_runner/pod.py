@@ -75,6 +75,11 @@ class Pod:
                 return self.address, port_number(target, container.spec)
         return None
 
+    @property
+    def phase(self) -> str:
+        """The phase that the status shows."""
+        return str(self.manifest["status"]["phase"]) if self._over else phase(self._view())
+
     def describe(self) -> Manifest:
         """Return the pod as `/pods` shows it."""
         found = metadata(self.manifest)
@@ -94,10 +99,10 @@ class Pod:
             "labels": found.get("labels") or {},
             "annotations": found.get("annotations") or {},
             "containers": [state.name for state in view.main],
-            "phase": self.manifest["status"]["phase"] if self._over else phase(view),
+            "phase": self.phase,
             "ready": self.ready,
             "folder": str(self.folder),
-            "logs": str(self._logs),
+            "logs": str(self.logs),
         }
 
     # --- what the API server says
@@ -277,7 +282,7 @@ class Pod:
             folder=self.folder / "containers" / spec["name"],
             address=self.address,
             names=self._machine.names,
-            logs=self._logs / spec["name"],
+            logs=self.logs / spec["name"],
             api_server=(self._machine.api.host, self._machine.api.port),
         )
         return Container(
@@ -292,7 +297,8 @@ class Pod:
         )
 
     @property
-    def _logs(self) -> Path:
+    def logs(self) -> Path:
+        """The folder of what the containers wrote: `<container>/<restart>.log`."""
         return self._machine.folder / "logs" / f"{self.name.replace('/', '_')}_{self.uid}"
 
     def _source(self, kind: str, name: str) -> "dict[str, bytes] | None":

@@ -44,6 +44,7 @@ _PORTS = {
     "kubeSchedulerPort": 20404,
     "kwokControllerPort": 20405,
 }
+_KUBELET_PORT = 20406
 _NAME = "local"
 _CREATE_SECONDS = 120
 _FILL_SECONDS = 240
@@ -51,6 +52,16 @@ _FILL_SECONDS = 240
 
 def _state(cluster: Cluster) -> Path:
     return cluster.folder / "kwok" / "clusters" / _NAME
+
+
+def kubelet_port(cluster: Cluster) -> int:
+    """Where the API server asks for a container's logs: it takes every node for localhost."""
+    return cluster.shifted(_KUBELET_PORT, 10)
+
+
+def certificate(cluster: Cluster) -> Path:
+    """The certificate of the control plane's programs; its key stands beside it."""
+    return _state(cluster) / "pki" / "admin.crt"
 
 
 def configuration(cluster: Cluster) -> list[dict[str, Any]]:
@@ -78,8 +89,12 @@ def configuration(cluster: Cluster) -> list[dict[str, Any]]:
         # A node without the annotation `fake` is lost: nobody renews its lease.
         # Leases that a busy machine renews late would end the two programs.
         _extra("kube-controller-manager", False, {"leader-elect": "false"}),
+        # The first look of an autoscaler is what a new environment waits for.
+        _extra("kube-controller-manager", False, {"horizontal-pod-autoscaler-sync-period": "5s"}),
         _extra("kube-scheduler", False, {"leader-elect": "false"}),
         _extra("kwok-controller", True, {"manage-all-nodes": "false"}),
+        # node-runner has the containers, and so their logs.
+        _extra("kwok-controller", True, {"node-port": str(kubelet_port(cluster))}),
         _extra(
             "kwok-controller", False, {"manage-nodes-with-annotation-selector": MANAGED_ANNOTATION}
         ),
@@ -158,7 +173,7 @@ def _fill(cluster: Cluster, template: Path) -> None:
 def _run_kwokctl(cluster: Cluster, *more: str) -> None:
     folder = cluster.part_folder("control-plane")
     folder.mkdir(parents=True, exist_ok=True)
-    for port in _PORTS.values():
+    for port in (*_PORTS.values(), _KUBELET_PORT):
         process.require_free("control-plane", _LOOPBACK, cluster.shifted(port, 10))
     asked = folder / "kwokctl.yaml"
     asked.write_text(yaml.safe_dump_all(configuration(cluster), sort_keys=False))

@@ -9,6 +9,7 @@ import yaml
 
 from local_cluster.cluster import Cluster
 from local_cluster.part import Command, Part
+from local_cluster.parts import control_plane
 
 NAME = "node-runner"
 _ANSWER_SECONDS = 5.0
@@ -45,6 +46,9 @@ def _command(cluster: Cluster) -> Command:
             *("--folder", str(folder(cluster)), "--network", cluster.network),
             *("--images", str(cluster.root / "e2e" / "images.yaml")),
             *("--hosts", str(_hosts_file(cluster)), "--listen", cluster.address(NAME)),
+            *("--listen-logs", f"127.0.0.1:{control_plane.kubelet_port(cluster)}"),
+            *("--tls-cert", str(control_plane.certificate(cluster))),
+            *("--tls-key", str(control_plane.certificate(cluster).with_suffix(".key"))),
             # A kubelet begins with 10 s; a scenario waits for the third crash.
             *("--backoff-seconds", "1"),
         ]
