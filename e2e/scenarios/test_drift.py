@@ -124,7 +124,15 @@ def test_what_git_no_longer_holds_is_pruned_in_staging_but_for_what_says_no(
     assert staging.timeline.now("rollout.phase") == "Healthy"
 
     staging.find("configmaps", "kept").delete()
-    staging.wait_synced(staging.revert(f"{begun}..HEAD"))
+    back = staging.revert(f"{begun}..HEAD")
+    # Everything is as this commit says: Argo CD has nothing to sync.
+    staging.wait(
+        "Argo CD to see no difference",
+        lambda seen: (
+            (seen.now("application.revision"), seen.now("application.sync")) == (back, "Synced")
+        ),
+        HEAL_SECONDS,
+    )
 
 
 def config_map(name: str, annotations: dict[str, str]) -> dict[str, Any]:

@@ -24,8 +24,9 @@ SCALE_SECONDS = 60
 LADDER = [0, 10, 50, 100, 0]
 # Both commits of the test; a third time out of sync would be a field that someone writes back.
 COMMITS = 2
-# At 150 requests/s four pods; the overlay's target of 100 asks for its minimum of three.
-REQUESTS_PER_POD = 45
+# The adapter's rate is one of two minutes: young traffic is far below 150 requests/s to it.
+REQUESTS_PER_POD = 10
+MOST_PODS = 4
 SUBJECTS = (
     "route.canary",
     "route.stable",
@@ -78,11 +79,12 @@ def test_nothing_flips_while_a_canary_is_scaled_and_synced(
 
 
 def scale_earlier(repository: Path) -> None:
-    """Another target of the requests metric, where the base has it."""
+    """A lower target of the requests metric, where the base has it, and a lower limit."""
     path = repository / "base/inference/horizontalpodautoscaler.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     (pods,) = [each["pods"] for each in content["spec"]["metrics"] if each["type"] == "Pods"]
     pods["target"]["averageValue"] = str(REQUESTS_PER_POD)
+    content["spec"]["maxReplicas"] = MOST_PODS
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
