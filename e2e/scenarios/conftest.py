@@ -8,7 +8,8 @@ import secrets
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ SETUP_SECONDS = 600
 CALL_SECONDS = 420
 TEARDOWN_SECONDS = 240
 EVIDENCE = pytest.StashKey[Evidence]()
+
+Removal = Callable[[Environment], None]
 
 
 class TimeIsUpError(Exception):
@@ -165,6 +168,16 @@ def models(control: Control, cluster_id: str) -> Models:
     return Models(control.places.mlflow, cluster_id, OUTPUT)
 
 
+@pytest.fixture(scope="session")
+def removal() -> Iterator[Removal]:
+    """Removes environments while the next test begins; one that stays fails the last test."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        begun: list[Future[None]] = []
+        yield lambda environment: begun.append(pool.submit(environment.remove))
+    for each in begun:
+        each.result()
+
+
 @pytest.fixture
 def parts(places: Places) -> Parts:
     """The parts of the local cluster; on any other the test is skipped."""
@@ -201,6 +214,7 @@ def open_in_cluster(
     share_the_cluster: None,
     installed: Installed,
     control: Control,
+    removal: Removal,
     evidence: Evidence,
     tmp_path: Path,
 ) -> Iterator[OpenEnvironment]:
@@ -208,7 +222,7 @@ def open_in_cluster(
 
     With `install=False` only the branch is there, and nothing in the cluster yet.
     """
-    with _opened(control, request.node.name, tmp_path) as opened:
+    with _opened(control, removal, request.node.name, tmp_path) as opened:
 
         def make(template: str = "staging", *, install: bool = True) -> Environment:
             begin = time.monotonic()
@@ -227,11 +241,13 @@ def open_for_module(
     request: pytest.FixtureRequest,
     installed: Installed,
     control: Control,
+    removal: Removal,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OpenEnvironment]:
     """Makes environments that the tests of a module share; it needs an `xdist_group`."""
     name = request.path.stem
-    with _cluster_lock(), _opened(control, name, tmp_path_factory.mktemp(name)) as opened:
+    folder = tmp_path_factory.mktemp(name)
+    with _cluster_lock(), _opened(control, removal, name, folder) as opened:
 
         def make(template: str = "staging") -> Environment:
             environment = opened.prepare(template)
@@ -258,14 +274,15 @@ class _Opened:
 
 
 @contextmanager
-def _opened(control: Control, test: str, folder: Path) -> Iterator[_Opened]:
+def _opened(control: Control, removal: Removal, test: str, folder: Path) -> Iterator[_Opened]:
     """All are removed at the end, also where a test has failed."""
     opened = _Opened(control, test, folder)
     try:
         yield opened
     finally:
         for environment in opened.environments:
-            environment.remove()
+            environment.close()
+            removal(environment)
 
 
 @pytest.fixture

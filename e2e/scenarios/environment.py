@@ -256,11 +256,14 @@ class Environment:
         application = self.find("applications.argoproj.io", self.application, ARGOCD)
         return "automated" in application.raw["spec"].get("syncPolicy", {})
 
-    def remove(self) -> None:
-        """Delete the Application with all it deployed, its project and its branch."""
+    def close(self) -> None:
+        """Send nothing more, and look no longer."""
         for traffic in self.traffics:
             traffic.close()
         self.watch.close()
+
+    def remove(self) -> None:
+        """Delete the Application with all it deployed, its project and its branch."""
         for found in self._applications():
             found.delete()
             self._wait_removed()
