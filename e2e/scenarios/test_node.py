@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pytest
 from kr8s.objects import ConfigMap, Job, Namespace, Node, Pod, Service
 
 from e2e.scenarios.parts import Parts
-from e2e.scenarios.places import Places
+from e2e.scenarios.places import TOOLS, Places
 from e2e.scenarios.waiting import wait_for
 
 pytestmark = pytest.mark.local
@@ -190,6 +191,25 @@ def test_a_pod_leaves_its_service_at_once_and_goes_after_its_pre_stop(place: Pla
     assert place.seen(pod) is None
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://{address}:8080/")
+
+
+@pytest.mark.limit(60)
+def test_kubectl_logs_shows_what_a_container_wrote(place: Place, places: Places) -> None:
+    def logs(*more: str) -> str:
+        argv = [str(TOOLS / "kubectl"), f"--kubeconfig={places.kubeconfig}", "logs", "talker"]
+        argv += [f"--namespace={place.namespace}", *more]
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
+
+    script = "echo one; echo two; sleep 2; echo three"
+    pod = place.pod("talker", {"command": ["sh", "-c", script]}, restartPolicy="Never")
+    wait_for("the pod to run", lambda: container(pod).get("started"), START_SECONDS)
+    assert logs("--follow", "--tail=2") == "one\ntwo\nthree\n"
+    wait_phase(pod, "Succeeded")
+    assert logs() == "one\ntwo\nthree\n"
+    assert logs("--tail=1") == "three\n"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        logs("--previous")
+    assert "container main has not ended before" in refused.value.stderr
 
 
 @pytest.mark.limit(60)
