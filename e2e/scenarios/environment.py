@@ -42,6 +42,7 @@ class Control:
 
 
 OpenEnvironment = Callable[..., "Environment"]
+ApplicationChange = Callable[[manifests.Document], None]
 
 
 class Environment:
@@ -216,7 +217,7 @@ class Environment:
             if "value" in measurement
         ]
 
-    def traffic(self, rate: float = RATE) -> Traffic:
+    def traffic(self, rate: float = RATE, *, bucketed: bool = False) -> Traffic:
         """Steady traffic to this environment; use it as a context."""
         secret = self.find("secrets", "inference-api-keys")
         keys = [
@@ -225,11 +226,11 @@ class Environment:
             if client != "analysis"
         ]
         target = Target(self.control.places.gateway, self.hostname, keys)
-        traffic = Traffic(target, rate)
+        traffic = Traffic(target, rate, bucketed=bucketed)
         self.traffics.append(traffic)
         return traffic
 
-    def apply(self, change: Callable[[manifests.Document], None] | None = None) -> None:
+    def apply(self, change: ApplicationChange | None = None) -> None:
         """Create project and Application, as the repository has them; `change` edits the latter."""
         project, application = manifests.argocd_objects(
             self.branch.folder, self.template, self.name, self.branch.url, self.branch.name
@@ -240,10 +241,10 @@ class Environment:
             # By its class: kr8s takes the kind of an object that it has only read from its plural.
             CLASSES[document["kind"]](document, api=self.control.api).create()
 
-    def install(self) -> None:
+    def install(self, change: ApplicationChange | None = None) -> None:
         """Project and Application; returns when the first release is ready and has its traffic."""
         revision = self.branch.head()
-        self.apply()
+        self.apply(change)
         if not self.syncs_by_itself:
             self.wait("Argo CD to compare", lambda seen: seen.now("application.sync"), SYNC_SECONDS)
             self.control.argocd.sync(self.application)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from e2e.scenarios import ladders
-from e2e.scenarios.environment import Environment, OpenEnvironment
+from e2e.scenarios.environment import ApplicationChange, Environment, OpenEnvironment
 from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.expectations import (
+    SETTLE_SECONDS,
     assert_canary_served_throughout,
     assert_enough_canary_pods,
     assert_nothing_lost,
@@ -20,9 +21,13 @@ from e2e.scenarios.expectations import (
     weighted_steps,
     weights,
 )
+from e2e.scenarios.manifests import Document
 from e2e.scenarios.models import Models
+from e2e.scenarios.timeline import spans
 
 AFTER_SECONDS = 2
+# ab-90-10-header divides the users by bucket in step 3, and asks its questions in step 4.
+AB_STEP, AB_BUCKETS = 4, 10
 SWITCH_SECONDS = 60
 WEIGHTED = {
     "canary-10-25-50-100": [0, 10, 25, 50, 100, 0],
@@ -36,10 +41,12 @@ OpenOn = Callable[..., Environment]
 def open_on(open_in_cluster: OpenEnvironment) -> OpenOn:
     """An environment like staging, but for its ladder."""
 
-    def make(change: Callable[[Path], None]) -> Environment:
+    def make(
+        change: Callable[[Path], None], application: ApplicationChange | None = None
+    ) -> Environment:
         environment = open_in_cluster("staging", install=False)
         environment.branch.commit("Take another ladder", change)
-        environment.install()
+        environment.install(application)
         return environment
 
     return make
@@ -95,6 +102,39 @@ def assert_agreement_was_recorded(environment: Environment, evidence: Evidence) 
     evidence.note("A and B side by side", measured)
     assert measured["phase"] == "Successful"
     assert {t["status"] for t in experiment["status"]["templateStatuses"]} == {"Successful"}
+
+
+@pytest.mark.limit(360)
+def test_with_a_ladder_of_headers_each_user_meets_one_version_all_along(
+    open_on: OpenOn, models: Models, evidence: Evidence
+) -> None:
+    staging = open_on(
+        lambda repository: ladders.take(repository, "staging", "ab-90-10-header"),
+        ignore_added_rules,
+    )
+    with staging.traffic(bucketed=True) as traffic:
+        since = time.time()
+        evidence.mark("commit")
+        staging.wait_synced(staging.release(models["good"]))
+        compared = time.time()
+        evidence.mark("promoted", staging.wait_promoted(models["good"]))
+    history = staging.timeline.history("rollout.step", since)
+    [(begin, end)] = [(b, e) for b, e, step in spans(history, time.time()) if step == AB_STEP]
+    answers = traffic.answers(begin + SETTLE_SECONDS, end - SETTLE_SECONDS)
+    evidence.note("requests while users were divided", len(answers))
+    assert {(a.bucket < AB_BUCKETS, a.version) for a in answers} == {(True, "2"), (False, "1")}
+    assert weights(staging, since) == [0, 100, 0]
+    out = [c.value for c in staging.timeline.history("application.sync", compared)]
+    assert "OutOfSync" not in out, "the rule that the plugin adds shows as a difference"
+    assert_nothing_lost(traffic)
+
+
+def ignore_added_rules(application: Document) -> None:
+    """What rollouts/ladders/README.md asks of an Application with this ladder."""
+    (route,) = [
+        each for each in application["spec"]["ignoreDifferences"] if each["kind"] == "HTTPRoute"
+    ]
+    route["jsonPointers"].append("/spec/rules/1")
 
 
 @pytest.mark.limit(360)

@@ -24,6 +24,7 @@ MAX_IN_FLIGHT = 200
 REQUEST_SECONDS = 10.0
 TICK_SECONDS = 0.02
 NO_ANSWER = 0
+BUCKETS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Answer:
     """X-Model-Version; None where the answer did not come from a model."""
     sent_id: str
     request_id: str | None
+
+    @property
+    def bucket(self) -> int:
+        """X-Bucket, where the client sends it: 0 to 99, in turn."""
+        return _bucket(self.sent_id)
 
     @property
     def lost(self) -> bool:
@@ -57,13 +63,14 @@ class Target:
 class Traffic:
     """A thread that sends `rate` requests per second until it is closed; `rate` may be set.
 
-    Requests take the keys in turn, so that none comes near the limit of one client.
+    Requests take the keys in turn, so that none comes near the limit of one client; `bucketed`
+    ones say in X-Bucket which of 100 groups of users they come from.
     """
 
-    def __init__(self, target: Target, rate: float = RATE):
+    def __init__(self, target: Target, rate: float = RATE, *, bucketed: bool = False):
         if not target.keys:
             raise ValueError(f"no API key for {target.hostname}")
-        self.target, self.rate = target, rate
+        self.target, self.rate, self.bucketed = target, rate, bucketed
         self.began = time.time()
         self.postponed = 0
         """Requests that were not sent, because too many waited for their answers."""
@@ -164,6 +171,8 @@ class Traffic:
             "X-API-Key": next(self._keys),
             "X-Request-ID": given,
         }
+        if self.bucketed:
+            headers["X-Bucket"] = f"{_bucket(given):02d}"
         at, begin = time.time(), time.monotonic()
         status, version, returned = NO_ANSWER, None, None
         try:
@@ -178,6 +187,10 @@ class Traffic:
             status = NO_ANSWER
         seconds = time.monotonic() - begin
         self._answers.append(Answer(at, seconds, status, version, given, returned))
+
+
+def _bucket(sent_id: str) -> int:
+    return int(sent_id.removeprefix("e2e-")) % BUCKETS
 
 
 class _Fixed(AbstractResolver):
