@@ -18,7 +18,7 @@ from local_cluster.part import Command, Part
 APPLICATION = "apps/platform/prometheus-adapter.yaml"
 _MANIFEST = objects.MANIFESTS / "metrics-api.yaml"
 _ANSWER_SECONDS = 2.0
-_WINDOW = "30s"
+_WINDOW = "10s"
 _NAMES = {name: {"resource": name} for name in ("namespace", "node", "pod")}
 
 
