@@ -25,6 +25,7 @@ INSTALL_SECONDS = 150
 SYNC_SECONDS = 120
 RELEASE_SECONDS = 300
 REMOVE_SECONDS = 90
+ASK_AGAIN_SECONDS = 15
 REFRESH = "argocd.argoproj.io/refresh"
 CLASSES = {
     kind: kr8s.objects.new_class(kind, "argoproj.io/v1alpha1", namespaced=True, asyncio=False)
@@ -55,6 +56,7 @@ class Environment:
         self.timeline = Timeline()
         self.watch = Watch(control.places, self.namespace, self.application, self.timeline)
         self.traffics: list[Traffic] = []
+        self._asked_at = 0.0
 
     # Git: each returns the revision, and has asked Argo CD to look.
 
@@ -85,7 +87,7 @@ class Environment:
         """What a person does in production: wait until Argo CD sees the commit, and sync it."""
         self.wait(
             f"Argo CD to see revision {revision[:7]}",
-            lambda seen: seen.now("application.revision") == revision,
+            lambda _: self._seen(revision),
             SYNC_SECONDS,
         )
         self.control.argocd.sync(self.application)
@@ -102,6 +104,7 @@ class Environment:
 
     def refresh(self) -> None:
         """Ask Argo CD to look at Git now, instead of at its next poll."""
+        self._asked_at = time.time()
         self.find("applications.argoproj.io", self.application, ARGOCD).annotate(
             {REFRESH: "normal"}
         )
@@ -122,8 +125,8 @@ class Environment:
         self.wait(
             f"revision {revision[:7]} to be Synced",
             lambda seen: (
-                seen.now("application.synced-revision") == revision
-                and seen.now("application.revision") == revision
+                self._seen(revision)
+                and seen.now("application.synced-revision") == revision
                 and seen.now("application.sync") == "Synced"
                 and seen.now("application.operation") == "Succeeded"
             ),
@@ -301,6 +304,14 @@ class Environment:
     def _asked(self, revision: str) -> str:
         self.refresh()
         return revision
+
+    def _seen(self, revision: str) -> bool:
+        """Whether Argo CD has looked at this commit; it is asked again now and then."""
+        seen = bool(self.timeline.now("application.revision") == revision)
+        # At the end of a comparison it takes the mark away, also one that came meanwhile.
+        if not seen and time.time() - self._asked_at > ASK_AGAIN_SECONDS:
+            self.refresh()
+        return seen
 
     def _promoted(self, model: ModelRelease) -> bool:
         now = self.timeline.now

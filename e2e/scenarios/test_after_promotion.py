@@ -59,7 +59,7 @@ def test_a_revert_within_the_rollback_window_skips_the_steps(
     assert not staging.timeline.runs(reverted_at), "the way back asked the gate"
     # Weights do not say it: past the steps the controller gives what the ready servers can take.
     steps = {change.value for change in staging.timeline.history("rollout.step", reverted_at)}
-    assert steps == {0, past_the_last}, f"the way back climbed steps {sorted(steps)}"
+    assert steps <= {0, past_the_last}, f"the way back climbed steps {sorted(steps)}"
     assert set(traffic.by_version(time.time() - 2)) <= {"1"}
     assert_nothing_lost(traffic)
 
