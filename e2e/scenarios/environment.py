@@ -267,39 +267,32 @@ class Environment:
         self.watch.close()
 
     def remove(self) -> None:
-        """Delete the Application with all it deployed, its project and its branch."""
-        for found in self._applications():
-            found.delete()
-            self._wait_removed()
-        api = self.control.api
-        for found in api.get("appprojects.argoproj.io", self.application, namespace=ARGOCD):
-            found.delete()
-        self.branch.delete()
+        """Delete the Application, the namespace with all in it, the project and the branch.
 
-    def _applications(self) -> list[Any]:
-        found = self.control.api.get("applications.argoproj.io", self.application, namespace=ARGOCD)
-        return list(found)
-
-    def _wait_removed(self) -> None:
-        wait_for(
-            f"the Rollout of {self.namespace} to be deleted",
-            lambda: not self.find_all("rollouts.argoproj.io"),
-            REMOVE_SECONDS,
-        )
+        Not through Argo CD, which would compare what is left again and again until nothing is.
+        """
+        for found in self.control.api.get(
+            "applications.argoproj.io", self.application, namespace=ARGOCD
+        ):
+            found.patch({"metadata": {"finalizers": None}})
+            found.delete()
+        for rollout in self.find_all("rollouts.argoproj.io"):
+            rollout.delete()
         # Nobody is served any more: no drain, which would hold a place of the next scenario.
         for pod in self.find_all("pods"):
             pod.delete(grace_period=0, force=True)
+        for namespace in self.control.api.get("namespaces", self.namespace):
+            namespace.delete()
         wait_for(
             f"namespace {self.namespace} to be deleted",
             lambda: not list(self.control.api.get("namespaces", self.namespace)),
             REMOVE_SECONDS,
         )
-        # Argo CD cannot end the deletion of an Application without its project.
-        wait_for(
-            f"Application {self.application} to be deleted",
-            lambda: not self._applications(),
-            REMOVE_SECONDS,
-        )
+        for project in self.control.api.get(
+            "appprojects.argoproj.io", self.application, namespace=ARGOCD
+        ):
+            project.delete()
+        self.branch.delete()
 
     def _asked(self, revision: str) -> str:
         self.refresh()

@@ -46,6 +46,13 @@ def test_it_gets_our_environment_and_its_own(tmp_path: Path) -> None:
     assert until(lambda: "True word" in process.log_tail(tmp_path))
 
 
+def test_a_program_that_gives_way_is_nice_in_all_its_threads(tmp_path: Path) -> None:
+    script = "import os, threading as t; a = t.Thread(target=lambda: print('nice', os.nice(0)))"
+    argv = [sys.executable, "-c", f"{script}; a.start(); a.join()"]
+    process.start("polite", tmp_path, argv, {}, gives_way=True)
+    assert until(lambda: f"nice {process.NICE}" in process.log_tail(tmp_path))
+
+
 def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="etcd: /nowhere/etcd could not be started"):
         process.start("etcd", tmp_path, ["/nowhere/etcd"], {})

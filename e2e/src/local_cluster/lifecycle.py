@@ -123,7 +123,7 @@ def _start(cluster: Cluster, part: Part) -> None:
     for name in part.listens:
         process.require_free(part.name, cluster.host, PORTS[name])
     command = part.command(cluster)
-    process.start(part.name, folder, command.argv, command.environment)
+    process.start(part.name, folder, command.argv, command.environment, gives_way=part.gives_way)
 
 
 def _missing(cluster: Cluster, part: Part) -> str | None:

@@ -34,6 +34,7 @@ class Part:
     `ready` answers None when ready, else one line: what is still missing.
     `listens` names the ports of `cluster.PORTS` that must be free before the start.
     `stop_seconds` after SIGTERM it is killed.
+    `gives_way`: it runs when others leave it time, as on a machine of its own it would not have to.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Part:
     ready_seconds: float = 120
     listens: tuple[str, ...] = ()
     stop_seconds: float = 10
+    gives_way: bool = False
 
 
 def chosen(parts: Iterable[Part], names: Iterable[str]) -> dict[str, Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from local_cluster.cluster import ClusterError
 
 MARK = "LOCAL_CLUSTER_PART"
 """In the environment of every process that we start, so that `down` finds its children too."""
+NICE = "10"
 _PROC = Path("/proc")
 _POLL_SECONDS = 0.05
 _LINE_CHARACTERS = 400
@@ -43,13 +45,24 @@ def log_path(folder: Path) -> Path:
     return folder / "log"
 
 
-def start(name: str, folder: Path, argv: Sequence[str], environment: Mapping[str, str]) -> Record:
-    """Start a program in a session of its own, its output appended to `<folder>/log`."""
+def start(
+    name: str,
+    folder: Path,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    gives_way: bool = False,
+) -> Record:
+    """Start a program in a session of its own, its output appended to `<folder>/log`.
+
+    One that gives way runs when others leave it time.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    before = ["nice", "-n", NICE] if gives_way else []
     with log_path(folder).open("ab") as output:
         try:
             popen = subprocess.Popen(
-                argv,
+                [*before, *argv],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -63,6 +76,10 @@ def start(name: str, folder: Path, argv: Sequence[str], environment: Mapping[str
     record = adopt(folder, popen.pid)
     if record is None:
         raise ClusterError(ended(name, folder))
+    if gives_way:
+        # Where the kernel shares time among sessions, the programs' own niceness says nothing.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{popen.pid}/autogroup").write_text(NICE)
     return record
 
 

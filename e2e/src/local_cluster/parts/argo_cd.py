@@ -217,7 +217,9 @@ def _program(name: str, health: Callable[[Cluster], str], *, listens: tuple[str,
         answer = httpx.get(health(cluster), timeout=5)
         return None if answer.is_success else f"{health(cluster)} answers {answer.status_code}"
 
-    return Part(name, command, ready, needs=(CONFIG.name, "redis"), listens=listens)
+    # It compares for seconds, and beside it a gate measures answers by the millisecond.
+    needs = (CONFIG.name, "redis")
+    return Part(name, command, ready, needs=needs, listens=listens, gives_way=True)
 
 
 def admin_password(cluster: Cluster) -> str | None:
