@@ -30,7 +30,7 @@ from gateway_bridge.translate import (
 from gateway_bridge.verdicts import Verdicts
 
 _LOG = logging.getLogger(__name__)
-_PODS_SECONDS = 0.1
+_PODS_SECONDS = 0.25
 _SETTLE_SECONDS = 0.02
 _LOOK_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
