@@ -16,7 +16,7 @@ from e2e.scenarios.places import Places
 from e2e.scenarios.timeline import Timeline
 
 ARGOCD = "argocd"
-ENVOY_SECONDS = 0.25
+ENVOY_SECONDS = 0.4
 RECONNECT_SECONDS = 0.5
 
 WATCHED: dict[str, Callable[[facts.Object], facts.Facts]] = {
