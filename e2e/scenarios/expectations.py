@@ -13,6 +13,7 @@ from e2e.scenarios.traffic import Answer, Traffic
 # A request under way when the weight changes may go either way; the weight is polled.
 SETTLE_SECONDS = 1.0
 BACK_SECONDS = 5.0
+VERDICT_SECONDS = 10
 # One of 10,000 sound steps would be further off.
 BY_CHANCE = 1e-4
 STANDARD_DEVIATIONS = 3.9
@@ -118,14 +119,22 @@ def _came_from(answer: Answer, faulty: str) -> bool:
     return answer.version == faulty or (failed and answer.version is None)
 
 
-def verdict(timeline: Timeline, since: float) -> Change:
-    """The first AnalysisRun since then that did not pass, when it said so."""
+def verdict(timeline: Timeline, since: float) -> Change | None:
+    """The first AnalysisRun since then that did not pass, when it said so; None before."""
     runs = timeline.runs(since)
     for change in timeline.changes(since):
         run = change.subject.removeprefix("analysis/")
         if run in runs and change.value in DECIDED and change.value != "Successful":
             return change
-    raise AssertionError(f"no AnalysisRun decided against the release: {runs}")
+    return None
+
+
+def wait_verdict(environment: Environment, since: float) -> Change:
+    """The verdict of a release that was aborted: the Rollout may be seen before its AnalysisRun."""
+    found: Change = environment.wait(
+        "the AnalysisRun that decided", lambda seen: verdict(seen, since), VERDICT_SECONDS
+    )
+    return found
 
 
 def back_after(environment: Environment, traffic: Traffic, decided: float, canary: str) -> float:

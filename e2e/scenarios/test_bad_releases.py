@@ -11,7 +11,7 @@ from model_pipeline import ModelRelease
 
 from e2e.scenarios.environment import Environment
 from e2e.scenarios.evidence.recording import Evidence
-from e2e.scenarios.expectations import assert_back_in_time, assert_nothing_lost, verdict
+from e2e.scenarios.expectations import assert_back_in_time, assert_nothing_lost, wait_verdict
 from e2e.scenarios.images import CRASHES, SLOW
 from e2e.scenarios.models import Models
 
@@ -78,7 +78,7 @@ def test_a_release_that_the_gate_refuses_is_aborted(
         evidence.mark("commit")
         staging.release(model, image=bad.image)
         staging.wait_aborted()
-        decided = verdict(staging.timeline, since)
+        decided = wait_verdict(staging, since)
         evidence.mark(f"verdict: {decided.value}", decided.at)
         time.sleep(AFTER_SECONDS)
         took = assert_back_in_time(staging, traffic, decided.at, canary)
@@ -107,7 +107,7 @@ def test_a_release_that_never_becomes_ready_is_aborted_before_it_has_a_user(
         evidence.mark("aborted", aborted)
         time.sleep(AFTER_SECONDS)
     evidence.note("aborted after the commit", f"{aborted - since:.0f} s")
-    assert "ProgressDeadlineExceeded" in staging.timeline.now("rollout.message")
+    assert "has timed out progressing" in staging.timeline.now("rollout.message")
     assert traffic.by_version().keys() == {"1"}
     assert {c.value for c in staging.timeline.history("route.canary", since)} <= {0}
     assert_nothing_lost(traffic)

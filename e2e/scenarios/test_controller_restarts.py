@@ -16,7 +16,7 @@ from e2e.scenarios.expectations import (
     assert_enough_canary_pods,
     assert_nothing_lost,
     assert_shares,
-    verdict,
+    wait_verdict,
     weighted_steps,
     weights,
 )
@@ -132,7 +132,7 @@ def test_a_bad_release_is_aborted_although_controllers_restart(
         wait_step(staging, questions(steps(staging))[10])
         restart(parts, ALL, evidence)
         staging.wait_aborted()
-        decided = verdict(staging.timeline, since)
+        decided = wait_verdict(staging, since)
         evidence.mark(f"verdict: {decided.value}", decided.at)
         time.sleep(AFTER_SECONDS)
         took = assert_back_in_time(staging, traffic, decided.at, canary)
