@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
-import kr8s
 import kr8s.asyncio
+from local_cluster import watching
 
 from gateway_bridge.translate import ENVOY_API, GATEWAY_API, Key, Object, key
 
@@ -29,21 +28,7 @@ RESOURCES = {
 _LOG = logging.getLogger(__name__)
 _MERGE = {"content-type": "application/merge-patch+json"}
 _RETRY_SECONDS = 0.5
-_WATCH_SECONDS = 240
-# kr8s sets none: a listing that an API server takes while it starts may never be answered.
-_ANSWER_SECONDS = 30
-_FAILURES = (
-    kr8s.ServerError,
-    kr8s.APITimeoutError,
-    kr8s.ConnectionClosedError,
-    httpx.HTTPError,
-    LookupError,
-    OSError,
-    # One refused request makes kr8s close the client of all others.
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+_FAILURES = (*watching.FAILURES, LookupError, OSError, TypeError, ValueError)
 
 
 class ApiServer:
@@ -57,9 +42,7 @@ class ApiServer:
     @classmethod
     async def connect(cls, kubeconfig: Path, changed: Callable[[], None]) -> ApiServer:
         """Read the kubeconfig; the server itself is asked later."""
-        api = await kr8s.asyncio.api(kubeconfig=str(kubeconfig))
-        api.timeout = _ANSWER_SECONDS
-        return cls(api, changed)
+        return cls(await watching.connect(kubeconfig), changed)
 
     @property
     def complete(self) -> bool:
@@ -88,12 +71,12 @@ class ApiServer:
 
     async def _follow_once(self, kind: str) -> None:
         version, plural = RESOURCES[kind]
-        async with self._api.call_api("GET", version=version, url=plural) as response:
-            listing = response.json()
+        listing = await watching.listing(self._api, version, plural)
         things = [{**item, "apiVersion": version, "kind": kind} for item in listing["items"]]
         self._kinds[kind] = {key(thing): thing for thing in things}
         self._changed()
-        async for event in self._events(kind, listing["metadata"]["resourceVersion"]):
+        since = listing["metadata"]["resourceVersion"]
+        async for event in watching.events(self._api, version, plural, since):
             if event["type"] == "ERROR":
                 return
             if event["type"] != "BOOKMARK":
@@ -105,26 +88,6 @@ class ApiServer:
         else:
             self._kinds[kind][key(thing)] = thing
         self._changed()
-
-    async def _events(self, kind: str, since: str) -> AsyncIterator[Mapping[str, Any]]:
-        version, plural = RESOURCES[kind]
-        parameters = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": since,
-            "timeoutSeconds": str(_WATCH_SECONDS),
-        }
-        async with self._api.call_api(
-            "GET",
-            version=version,
-            url=plural,
-            stream=True,
-            params=parameters,
-            timeout=httpx.Timeout(10, read=_WATCH_SECONDS + 30),
-        ) as response:
-            async for line in response.aiter_lines():
-                if line:
-                    yield json.loads(line)
 
     async def write_status(self, thing: Object, status: Mapping[str, Any]) -> None:
         """Put a status on this very object; one that is gone needs none."""

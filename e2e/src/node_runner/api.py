@@ -3,32 +3,18 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-import kr8s
 import kr8s.asyncio
+from local_cluster import watching
 
 from node_runner.manifest import Manifest, metadata, name_of
 
 _LOG = logging.getLogger(__name__)
 _STRATEGIC = {"content-type": "application/strategic-merge-patch+json"}
 _RETRY_SECONDS = 1.0
-_WATCH_SECONDS = 240
-# kr8s sets none: a listing that an API server takes while it starts may never be answered.
-_ANSWER_SECONDS = 30
-
-FAILURES = (
-    kr8s.ServerError,
-    kr8s.APITimeoutError,
-    kr8s.ConnectionClosedError,
-    httpx.HTTPError,
-    # One refused request makes kr8s close the client of all others.
-    RuntimeError,
-)
-
 # Called with the object, and whether it is gone.
 Changed = Callable[[Manifest, bool], None]
 
@@ -45,9 +31,7 @@ class ApiServer:
     @classmethod
     async def connect(cls, kubeconfig: Path) -> "ApiServer":
         """Read the kubeconfig; the server itself is asked later."""
-        api = await kr8s.asyncio.api(kubeconfig=str(kubeconfig))
-        api.timeout = _ANSWER_SECONDS
-        return cls(api)
+        return cls(await watching.connect(kubeconfig))
 
     async def patch_status(self, plural: str, manifest: Manifest, status: Manifest) -> Manifest:
         """Merge a status; only into this very object, not into another of the same name."""
@@ -109,13 +93,12 @@ class ApiServer:
         while True:
             try:
                 await self._follow_once(plural, collection)
-            except FAILURES as error:
+            except watching.FAILURES as error:
                 _LOG.warning("watch of %s: %s", plural, error or type(error).__name__)
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _follow_once(self, plural: str, collection: "Collection") -> None:
-        async with self._api.call_api("GET", version="v1", url=plural) as response:
-            listing = response.json()
+        listing = await watching.listing(self._api, "v1", plural)
         collection.replace(listing["items"])
         version = listing["metadata"]["resourceVersion"]
         while version:
@@ -123,32 +106,13 @@ class ApiServer:
 
     async def _watch(self, plural: str, version: str, collection: "Collection") -> str:
         """Apply the changes since a version; the last version, or nothing where it is too old."""
-        async for event in self._events(plural, version):
+        async for event in watching.events(self._api, "v1", plural, version):
             if event["type"] == "ERROR":
                 return ""
             version = event["object"]["metadata"]["resourceVersion"]
             if event["type"] != "BOOKMARK":
                 collection.apply(event["object"], gone=event["type"] == "DELETED")
         return version
-
-    async def _events(self, plural: str, version: str) -> AsyncIterator[Manifest]:
-        parameters = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": version,
-            "timeoutSeconds": str(_WATCH_SECONDS),
-        }
-        async with self._api.call_api(
-            "GET",
-            version="v1",
-            url=plural,
-            stream=True,
-            params=parameters,
-            timeout=httpx.Timeout(10, read=_WATCH_SECONDS + 30),
-        ) as response:
-            async for line in response.aiter_lines():
-                if line:
-                    yield json.loads(line)
 
 
 class Collection:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from node_runner.api import FAILURES
+from local_cluster.watching import FAILURES
+
 from node_runner.command import Place
 from node_runner.container import Container
 from node_runner.environment import MissingReferenceError, PodFacts, UnsupportedError

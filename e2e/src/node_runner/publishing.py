@@ -5,8 +5,9 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import kr8s
+from local_cluster.watching import FAILURES
 
-from node_runner.api import FAILURES, ApiServer
+from node_runner.api import ApiServer
 from node_runner.manifest import Manifest, name_of
 from node_runner.status import PodView, now, pod_status
 
