@@ -10,7 +10,7 @@ from model_pipeline import ModelRelease
 
 from e2e.scenarios.environment import Environment
 from e2e.scenarios.evidence.recording import Evidence
-from e2e.scenarios.expectations import assert_nothing_lost
+from e2e.scenarios.expectations import SETTLE_SECONDS, assert_nothing_lost
 from e2e.scenarios.models import Models
 
 # rollbackWindow.revisions of base/inference/rollout.yaml.
@@ -55,12 +55,13 @@ def test_a_revert_within_the_rollback_window_skips_the_steps(
         staging.wait_synced(staging.revert())
         took = staging.wait_promoted(models["stable"], BACK_SECONDS) - reverted_at
         evidence.note("back after the revert", f"{took:.1f} s")
-        time.sleep(2)
+        settled = staging.wait_weight(0, BACK_SECONDS) + SETTLE_SECONDS
+        time.sleep(2 * SETTLE_SECONDS)
     assert not staging.timeline.runs(reverted_at), "the way back asked the gate"
     # Weights do not say it: past the steps the controller gives what the ready servers can take.
     steps = {change.value for change in staging.timeline.history("rollout.step", reverted_at)}
     assert steps <= {0, past_the_last}, f"the way back climbed steps {sorted(steps)}"
-    assert set(traffic.by_version(time.time() - 2)) <= {"1"}
+    assert set(traffic.by_version(settled)) == {"1"}
     assert_nothing_lost(traffic)
 
 
