@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from local_cluster import process
+from local_cluster import kernel, process
 from local_cluster.cluster import ClusterError
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -32,7 +32,7 @@ def until(true: object, seconds: float = 10) -> bool:
 
 def test_a_started_process_lives_in_a_session_of_its_own(tmp_path: Path) -> None:
     record = process.start("sleeper", tmp_path, SLEEP, {})
-    found = process.stat(record.pid)
+    found = kernel.stat(record.pid)
     assert process.alive(tmp_path) == record
     assert found is not None
     assert found.session == record.pid
@@ -71,7 +71,7 @@ def test_a_broken_record_is_no_process(tmp_path: Path, text: str) -> None:
 
 def test_a_zombie_is_dead(tmp_path: Path) -> None:
     pid = os.spawnv(os.P_NOWAIT, "/bin/true", ["true"])
-    assert until(lambda: process.stat(pid) is None)
+    assert until(lambda: kernel.stat(pid) is None)
     assert process.adopt(tmp_path, pid) is None
     os.waitpid(pid, 0)
 
@@ -81,7 +81,7 @@ def test_what_does_not_heed_sigterm_is_killed_when_the_limit_passes(tmp_path: Pa
     assert until(lambda: "deaf" in process.log_tail(tmp_path))
     started = time.monotonic()
     process.stop(tmp_path, within=0.3)
-    assert process.stat(record.pid) is None
+    assert kernel.stat(record.pid) is None
     assert time.monotonic() - started < 8
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local_cluster.kernel import processes
 from node_runner.machine import AddressesExhaustedError, AddressPool, address_of, pod_ip
 from node_runner.services import Backend, Services, endpoints, listening_port, selects
 
@@ -164,9 +165,15 @@ def test_a_service_follows_its_selector_at_once() -> None:
 
 
 def child() -> int:
-    """The one program that this one has started."""
-    (found,) = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    return int(found)
+    """The proxy that this program has started."""
+    found = [
+        each.pid
+        for each in processes()
+        if each.parent == os.getpid()
+        and b"node_runner.proxy" in Path(f"/proc/{each.pid}/cmdline").read_bytes()
+    ]
+    (pid,) = found
+    return pid
 
 
 def test_a_proxy_that_was_killed_is_started_again() -> None:

@@ -9,16 +9,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from local_cluster.cluster import ClusterError
+from local_cluster.kernel import PROC, processes, stat
 
 MARK = "LOCAL_CLUSTER_PART"
 """In the environment of every process that we start, so that `down` finds its children too."""
 NICE = "10"
-_PROC = Path("/proc")
 _POLL_SECONDS = 0.05
 _LINE_CHARACTERS = 400
 
@@ -29,15 +29,6 @@ class Record:
 
     pid: int
     started: int
-
-
-@dataclass(frozen=True)
-class Stat:
-    """What the kernel says about a living process; a zombie is dead."""
-
-    started: int
-    session: int
-    parent: int
 
 
 def log_path(folder: Path) -> Path:
@@ -133,7 +124,7 @@ def stop(folder: Path, within: float = 10) -> None:
             time.sleep(_POLL_SECONDS)
         if _lives(record):
             _signal(record.pid, signal.SIGKILL)
-        kill(pid for pid, found in _processes() if found.session == record.pid)
+        kill(found.pid for found in processes() if found.session == record.pid)
     (folder / "process.json").unlink(missing_ok=True)
 
 
@@ -141,7 +132,9 @@ def left_of(folder: Path) -> list[int]:
     """Pids of processes that were started below a folder, by the mark in their environment."""
     spared = _ancestors()
     prefix = f"{MARK}={folder}/".encode()
-    return [pid for pid, _ in _processes() if pid not in spared and _marked(pid, prefix)]
+    return [
+        found.pid for found in processes() if found.pid not in spared and _marked(found.pid, prefix)
+    ]
 
 
 def kill(pids: Iterable[int], within: float = 5) -> None:
@@ -178,31 +171,17 @@ def memory(folder: Path) -> int:
     if record is None:
         return 0
     mark = f"{MARK}={folder}\0".encode()
-    pids = {pid for pid, found in _processes() if found.session == record.pid or _marked(pid, mark)}
+    pids = {
+        found.pid
+        for found in processes()
+        if found.session == record.pid or _marked(found.pid, mark)
+    }
     return sum(_proportional_set_size(pid) for pid in pids | {record.pid})
-
-
-def stat(pid: int) -> Stat | None:
-    """The living process with a pid; None for a zombie."""
-    try:
-        text = (_PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return None
-    fields = text[text.rindex(")") + 2 :].split()
-    if fields[0] in "ZX":
-        return None
-    return Stat(started=int(fields[19]), session=int(fields[3]), parent=int(fields[1]))
 
 
 def _lives(record: Record) -> bool:
     found = stat(record.pid)
     return found is not None and found.started == record.started
-
-
-def _processes() -> Iterator[tuple[int, Stat]]:
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit() and (found := stat(int(entry.name))) is not None:
-            yield int(entry.name), found
 
 
 def _ancestors() -> set[int]:
@@ -216,7 +195,7 @@ def _ancestors() -> set[int]:
 
 def _marked(pid: int, mark: bytes) -> bool:
     try:
-        environment = (_PROC / str(pid) / "environ").read_bytes()
+        environment = (PROC / str(pid) / "environ").read_bytes()
     except OSError:
         return False
     return environment.startswith(mark) or b"\0" + mark in environment
@@ -224,7 +203,7 @@ def _marked(pid: int, mark: bytes) -> bool:
 
 def _proportional_set_size(pid: int) -> int:
     try:
-        text = (_PROC / str(pid) / "smaps_rollup").read_text()
+        text = (PROC / str(pid) / "smaps_rollup").read_text()
     except OSError:
         return 0
     return sum(1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))

@@ -5,14 +5,12 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-# The local cluster finds by it what its parts left behind.
-_MARK = "LOCAL_CLUSTER_PART"
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+from local_cluster.kernel import processes, stat
+from local_cluster.process import MARK
 
 
 @dataclass(frozen=True)
@@ -24,15 +22,6 @@ class Usage:
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(self.cpu_seconds + other.cpu_seconds, self.memory_bytes + other.memory_bytes)
-
-
-@dataclass(frozen=True)
-class _Stat:
-    pid: int
-    state: str
-    session: int
-    started: int
-    usage: Usage
 
 
 class Process:
@@ -93,10 +82,10 @@ def kill_session(session: int) -> None:
     """Send SIGKILL to every process of a session."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(session, signal.SIGKILL)
-    for stat in _stats():
-        if stat.session == session and stat.state != "Z":
+    for found in processes():
+        if found.session == session:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(stat.pid, signal.SIGKILL)
+                os.kill(found.pid, signal.SIGKILL)
 
 
 def kill_recorded(record: Path) -> bool:
@@ -115,39 +104,17 @@ def kill_recorded(record: Path) -> bool:
 def usage_by_session() -> dict[int, Usage]:
     """Return what each session of this machine uses now."""
     found: dict[int, Usage] = {}
-    for stat in _stats():
-        found[stat.session] = found.get(stat.session, Usage()) + stat.usage
+    for each in processes():
+        used = Usage(each.cpu_seconds, each.memory_bytes)
+        found[each.session] = found.get(each.session, Usage()) + used
     return found
 
 
 def _mark() -> dict[str, str]:
-    return {_MARK: os.environ[_MARK]} if _MARK in os.environ else {}
-
-
-def _stats() -> Iterator[_Stat]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                yield _stat(int(entry.name))
-
-
-def _stat(pid: int) -> _Stat:
-    text = Path(f"/proc/{pid}/stat").read_text()
-    # The name stands in parentheses and may hold spaces and parentheses itself.
-    fields = text[text.rindex(")") + 2 :].split()
-    ticks = sum(int(fields[index]) for index in (11, 12, 13, 14))
-    return _Stat(
-        pid=pid,
-        state=fields[0],
-        session=int(fields[3]),
-        started=int(fields[19]),
-        usage=Usage(ticks / _TICKS, int(fields[21]) * _PAGE),
-    )
+    """What the local cluster finds by what its parts left behind."""
+    return {MARK: os.environ[MARK]} if MARK in os.environ else {}
 
 
 def _started(pid: int) -> int | None:
-    try:
-        stat = _stat(pid)
-    except OSError:
-        return None
-    return None if stat.state == "Z" else stat.started
+    found = stat(pid)
+    return found.started if found else None

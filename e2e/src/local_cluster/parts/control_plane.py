@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from local_cluster import objects, process
+from local_cluster import kernel, objects, process
 from local_cluster.cluster import Cluster, ClusterError
 from local_cluster.part import Command, Part
 from local_cluster.parts import crds
@@ -201,7 +201,7 @@ def _kwokctl_runs(cluster: Cluster) -> str | None:
         return None
     for name in ("etcd", "kube-apiserver"):
         pid = _pid(cluster, name)
-        if pid is not None and process.stat(pid) is None:
+        if pid is not None and kernel.stat(pid) is None:
             process.stop(folder, within=1)
             _log(cluster, name)
             raise ClusterError(process.ended(name, cluster.part_folder(name)))
