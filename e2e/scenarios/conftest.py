@@ -26,6 +26,7 @@ from e2e.scenarios.installation import Installed, install
 from e2e.scenarios.models import Models
 from e2e.scenarios.parts import Parts
 from e2e.scenarios.places import OUTPUT, TOOLS, NoClusterError, Places, find_places
+from e2e.scenarios.suitability import require_suitable
 from e2e.scenarios.waiting import PATIENCE
 
 SCENARIOS = OUTPUT / "scenarios"
@@ -143,7 +144,10 @@ def control(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Control
         # kr8s names the versions that it was tested with.
         warnings.simplefilter("ignore", UserWarning)
         api = kr8s.api(kubeconfig=str(places.kubeconfig))
-        api.version()
+        try:
+            require_suitable(api)
+        except NoClusterError as error:
+            pytest.exit(str(error), returncode=4)
     folder = tmp_path_factory.mktemp("argocd")
     return Control(places, api, ArgoCD(TOOLS / "argocd", places.argocd, folder, api))
 
