@@ -288,6 +288,10 @@ def settings(cluster: Cluster) -> Settings:
     )
 
 
+Asked = list[tuple[str, int]]
+"""The uid and generation of each object."""
+
+
 def main() -> int:
     """Translate until the process is ended; the folder and the network come from outside."""
     argparse.ArgumentParser(prog="monitors", description=__doc__).parse_args()
@@ -300,23 +304,31 @@ def main() -> int:
         cluster.tools / "promtool",
         cluster.url("prometheus"),
     )
+    done: Asked = []
     while True:
         try:
-            _turn(cluster, translator)
+            done = _turn(cluster, translator, done)
         except (ClusterError, httpx.HTTPError, subprocess.SubprocessError) as error:
             _LOG.warning("%s", error)
         time.sleep(_POLL_SECONDS)
 
 
-def _turn(cluster: Cluster, translator: Translator) -> None:
+def _turn(cluster: Cluster, translator: Translator, done: Asked) -> Asked:
+    """Translate what is not done yet; what is done then."""
     monitors = objects.items(cluster, "podmonitors.monitoring.coreos.com")
     rules = objects.items(cluster, "prometheusrules.monitoring.coreos.com")
-    if translator.write(monitors, rules):
+    # Writing YAML takes longer than asking: most seconds nothing is new.
+    asked = [
+        (str(each["metadata"]["uid"]), int(each["metadata"]["generation"]))
+        for each in (*monitors, *rules)
+    ]
+    if asked != done and translator.write(monitors, rules):
         translator.reload()
         _LOG.info("%d PodMonitors, %d PrometheusRules", len(monitors), len(rules))
     for prometheus in objects.items(cluster, "prometheuses.monitoring.coreos.com"):
         _report(cluster, prometheus)
     (cluster.part_folder("monitors") / SYNCED).touch()
+    return asked
 
 
 def _report(cluster: Cluster, prometheus: objects.Object) -> None:
