@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import socket
 import ssl
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from release_play.open_loop import MAX_IN_FLIGHT, OpenLoop
 from release_play.run import real_requests
 
 MODEL = "breast-cancer"
 RATE = 150.0
-MAX_IN_FLIGHT = 200
-REQUEST_SECONDS = 10.0
-TICK_SECONDS = 0.02
 NO_ANSWER = 0
 BUCKETS = 100
 
@@ -60,8 +55,8 @@ class Target:
     keys: Sequence[str]
 
 
-class Traffic:
-    """A thread that sends `rate` requests per second until it is closed; `rate` may be set.
+class Traffic(OpenLoop):
+    """Sends `rate` requests per second through the gateway until it is closed.
 
     Requests take the keys in turn, so that none comes near the limit of one client; `bucketed`
     ones say in X-Bucket which of 100 groups of users they come from.
@@ -70,37 +65,19 @@ class Traffic:
     def __init__(self, target: Target, rate: float = RATE, *, bucketed: bool = False):
         if not target.keys:
             raise ValueError(f"no API key for {target.hostname}")
-        self.target, self.rate, self.bucketed = target, rate, bucketed
+        super().__init__(rate)
+        self.target, self.bucketed = target, bucketed
         self.began = time.time()
-        self.postponed = 0
-        """Requests that were not sent, because too many waited for their answers."""
         self._answers: list[Answer] = []
         self._bodies = itertools.cycle(real_requests(MODEL))
         self._keys = itertools.cycle(target.keys)
         self._ids = itertools.count(1)
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
-
-    def __enter__(self) -> Traffic:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
-        """Send no more, and wait for the answers that are under way."""
-        self._stop.set()
-        if self._thread.ident:
-            self._thread.join(REQUEST_SECONDS + 5)
-        if self._error:
-            raise self._error
+        """Send no more, wait for the answers that are under way; raise what ended the thread."""
+        super().close()
+        if self.error:
+            raise self.error
 
     def answers(self, since: float = 0.0, until: float = float("inf")) -> list[Answer]:
         """The requests that were sent in this time."""
@@ -127,42 +104,19 @@ class Traffic:
             for (at, version, status), count in sorted(counts.items())
         ]
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._send_all())
-        except BaseException as error:
-            self._error = error
+    def connector(self) -> aiohttp.TCPConnector:
+        """Connections to the gateway, whatever name is asked for."""
+        host, _ = self._gateway
+        return aiohttp.TCPConnector(limit=MAX_IN_FLIGHT, resolver=_Fixed(host), ssl=_unverified())
 
-    async def _send_all(self) -> None:
+    @property
+    def _gateway(self) -> tuple[str, str]:
         host, port = self.target.address.rsplit(":", 1)
-        connector = aiohttp.TCPConnector(
-            limit=MAX_IN_FLIGHT, resolver=_Fixed(host), ssl=_unverified()
-        )
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        base = f"https://{self.target.hostname}:{port}"
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            in_flight: set[asyncio.Task[None]] = set()
-            owed, before = 0.0, time.monotonic()
-            while not self._stop.is_set():
-                now = time.monotonic()
-                owed, before = owed + (now - before) * self.rate, now
-                for _ in range(int(owed)):
-                    self._begin(session, base, in_flight)
-                owed -= int(owed)
-                await asyncio.sleep(TICK_SECONDS)
-            await asyncio.gather(*in_flight, return_exceptions=True)
+        return host, port
 
-    def _begin(
-        self, session: aiohttp.ClientSession, base: str, in_flight: set[asyncio.Task[None]]
-    ) -> None:
-        if len(in_flight) >= MAX_IN_FLIGHT:
-            self.postponed += 1
-            return
-        task = asyncio.create_task(self._send(session, base))
-        in_flight.add(task)
-        task.add_done_callback(in_flight.discard)
-
-    async def _send(self, session: aiohttp.ClientSession, base: str) -> None:
+    async def send(self, session: aiohttp.ClientSession) -> None:
+        """Send one request with the next body, key and id, and keep its answer."""
+        base = f"https://{self.target.hostname}:{self._gateway[1]}"
         request, given = next(self._bodies), f"e2e-{next(self._ids)}"
         headers = {
             "Content-Type": "application/json",

@@ -9,7 +9,8 @@ from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from release_play.traffic import REQUEST_SECONDS, Split
+from release_play.open_loop import REQUEST_SECONDS
+from release_play.traffic import Split
 
 PASSED_ON = ("Content-Type", "X-API-Key")
 

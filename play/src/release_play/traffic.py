@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-import threading
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 
 import aiohttp
 
-MAX_IN_FLIGHT = 256
-REQUEST_SECONDS = 10.0
-TICK_SECONDS = 0.02
+from release_play.open_loop import OpenLoop
 
 
 @dataclass(frozen=True)
@@ -47,12 +41,10 @@ class Tally:
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     lost: int = 0
     """Requests that got no complete HTTP response."""
-    postponed: int = 0
-    """Requests not sent because too many were in flight: the machine is too slow."""
 
 
-class Traffic:
-    """A thread that sends `rate` requests per second until the context is left."""
+class Traffic(OpenLoop):
+    """Sends `rate` requests per second until the context is left."""
 
     def __init__(
         self,
@@ -62,57 +54,18 @@ class Traffic:
         headers: Mapping[str, str],
         seed: int = 0,
     ):
-        self._requests, self._rate, self.split = requests, rate, split
+        super().__init__(rate)
+        self._requests, self.split = requests, split
         self._headers = {"Content-Type": "application/json", **headers}
         self._random = random.Random(seed)  # noqa: S311 (the split needs no secrecy)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self.tally = Tally()
-        self.error: BaseException | None = None
-
-    def __enter__(self) -> Traffic:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(REQUEST_SECONDS + 5)
 
     def begin_count(self) -> None:
         """Start a new tally, for the next release."""
         self.tally = Tally()
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._send_all())
-        except BaseException as error:
-            self.error = error
-
-    async def _send_all(self) -> None:
-        connector = aiohttp.TCPConnector(limit=MAX_IN_FLIGHT)
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            in_flight: set[asyncio.Task[None]] = set()
-            sent, begin = 0, time.monotonic()
-            while not self._stop.is_set():
-                due = int((time.monotonic() - begin) * self._rate)
-                for _ in range(due - sent):
-                    if len(in_flight) >= MAX_IN_FLIGHT:
-                        self.tally.postponed += 1
-                        continue
-                    task = asyncio.create_task(self._send(session))
-                    in_flight.add(task)
-                    task.add_done_callback(in_flight.discard)
-                sent = due
-                await asyncio.sleep(TICK_SECONDS)
-            await asyncio.gather(*in_flight, return_exceptions=True)
-
-    async def _send(self, session: aiohttp.ClientSession) -> None:
+    async def send(self, session: aiohttp.ClientSession) -> None:
+        """Send one request to a side, and count what became of it."""
         split, tally = self.split, self.tally
         side = split.choose(self._random.random())
         base = split.canary if side == "canary" else split.stable
