@@ -53,9 +53,9 @@ def open_on(open_in_cluster: OpenEnvironment) -> OpenOn:
 
 
 def step_runs(environment: Environment) -> list[dict[str, Any]]:
-    """The AnalysisRuns of steps, not the one beside them."""
+    """The AnalysisRuns of steps, not the one beside them, nor that of an Experiment."""
     runs = [run.raw for run in environment.find_all("analysisruns.argoproj.io")]
-    return [run for run in runs if "step-index" in run["metadata"]["labels"]]
+    return [run for run in runs if "step-index" in run["metadata"].get("labels", {})]
 
 
 def measurements(run: dict[str, Any], metric: str) -> list[dict[str, Any]]:
