@@ -1,7 +1,8 @@
 """The API server takes every object that this repository renders, with strict field validation.
 
-Objects are applied server-side as a dry run. Dry-run objects do not exist, so the namespaces that
-they need are made for real: `oracle-NAME-...` for NAME, with the labels that the overlay gives it.
+Objects are applied server-side as a dry run, under names that no object has: an apply to one that
+stands there would be judged together with what others wrote into it. The namespaces that they need
+are made for real: `oracle-NAME-...` for NAME, with the labels that the overlay gives it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ Manifest = dict[str, Any]
 Spoil = Callable[[Manifest], None]
 
 
+# Their names say what they define.
+NAMED_BY_CONTENT = ("APIService", "CustomResourceDefinition")
+
+
 class Namespaces:
     """Namespaces of our own in place of those that objects name."""
 
@@ -31,15 +36,22 @@ class Namespaces:
         self._made: dict[str, str] = {}
 
     def moved(self, manifest: Manifest, labels: dict[str, str]) -> Manifest:
-        """Return the object as one of our namespace; cluster-scoped ones as they are."""
+        """Return the object as one of our namespace, a cluster-scoped one by a name of our own."""
         if not self.server.namespaced(manifest):
-            return manifest
+            return self._renamed(manifest)
         name = manifest["metadata"].get("namespace", "default")
         if name not in self._made:
             self._made[name] = self._stack.enter_context(self.server.namespace(name, labels))
         moved = deepcopy(manifest)
         moved["metadata"]["namespace"] = self._made[name]
         return moved
+
+    def _renamed(self, manifest: Manifest) -> Manifest:
+        if manifest["kind"] in NAMED_BY_CONTENT:
+            return manifest
+        renamed = deepcopy(manifest)
+        renamed["metadata"]["name"] += f"-{self.server.run}"
+        return renamed
 
 
 @pytest.fixture(scope="module")
