@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -271,27 +272,24 @@ class Environment:
 
         Not through Argo CD, which would compare what is left again and again until nothing is.
         """
-        for found in self.control.api.get(
-            "applications.argoproj.io", self.application, namespace=ARGOCD
-        ):
+        api = self.control.api
+        for found in api.get("applications.argoproj.io", self.application, namespace=ARGOCD):
             found.patch({"metadata": {"finalizers": None}})
-            found.delete()
+            _delete(found)
         for rollout in self.find_all("rollouts.argoproj.io"):
-            rollout.delete()
+            _delete(rollout)
         # Nobody is served any more: no drain, which would hold a place of the next scenario.
         for pod in self.find_all("pods"):
-            pod.delete(grace_period=0, force=True)
-        for namespace in self.control.api.get("namespaces", self.namespace):
-            namespace.delete()
+            _delete(pod, grace_period=0, force=True)
+        for namespace in api.get("namespaces", self.namespace):
+            _delete(namespace)
         wait_for(
             f"namespace {self.namespace} to be deleted",
-            lambda: not list(self.control.api.get("namespaces", self.namespace)),
+            lambda: not list(api.get("namespaces", self.namespace)),
             REMOVE_SECONDS,
         )
-        for project in self.control.api.get(
-            "appprojects.argoproj.io", self.application, namespace=ARGOCD
-        ):
-            project.delete()
+        for project in api.get("appprojects.argoproj.io", self.application, namespace=ARGOCD):
+            _delete(project)
         self.branch.delete()
 
     def _asked(self, revision: str) -> str:
@@ -314,6 +312,12 @@ class Environment:
             and now("rollout.phase") == "Healthy"
             and now("rollout.stable") == now("rollout.current")
         )
+
+
+def _delete(found: Any, **options: Any) -> None:
+    """Delete an object that its controller may have deleted meanwhile."""
+    with contextlib.suppress(kr8s.NotFoundError):
+        found.delete(**options)
 
 
 def prepare_environment(control: Control, name: str, template: str, folder: Path) -> Environment:
