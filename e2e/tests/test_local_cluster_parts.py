@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,14 @@ def test_what_crashes_after_it_was_ready_is_told_too(cluster: Cluster) -> None:
 
 
 def test_a_part_that_is_never_ready_ends_the_wait_with_what_is_missing(cluster: Cluster) -> None:
-    part = sleeper("stuck", ready=lambda _: "a door is closed", ready_seconds=0.3)
+    def closed(cluster: Cluster) -> str:
+        """What is missing for ever; asked only once the program has said its word."""
+        log = process.log_path(cluster.part_folder("stuck"))
+        while not log.stat().st_size:
+            time.sleep(0.02)
+        return "a door is closed"
+
+    part = sleeper("stuck", ready=closed, ready_seconds=0.3)
     try:
         with pytest.raises(
             ClusterError, match=r"stuck: not ready after 0 s: a door is closed(.|\n)*hello of stuck"
