@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
+from typing import Any
 
 from e2e.scenarios.environment import Environment
 from e2e.scenarios.timeline import Change, Timeline, spans
@@ -117,6 +118,12 @@ def _came_from(answer: Answer, faulty: str) -> bool:
     """
     failed = answer.status == FAILED and answer.request_id == answer.sent_id
     return answer.version == faulty or (failed and answer.version is None)
+
+
+def step_runs(environment: Environment) -> list[dict[str, Any]]:
+    """The AnalysisRuns of steps, not the one beside them, nor that of an Experiment."""
+    runs = [run.raw for run in environment.find_all("analysisruns.argoproj.io")]
+    return [run for run in runs if "step-index" in run["metadata"].get("labels", {})]
 
 
 def verdict(timeline: Timeline, since: float) -> Change | None:

@@ -16,6 +16,7 @@ from e2e.scenarios.expectations import (
     assert_enough_canary_pods,
     assert_nothing_lost,
     assert_shares,
+    step_runs,
     wait_verdict,
     weighted_steps,
     weights,
@@ -70,12 +71,6 @@ def restart(parts: Parts, names: tuple[str, ...], evidence: Evidence) -> None:
         for name in names:
             stopped.enter_context(parts.without(name))
     evidence.note(f"{' and '.join(names)} away", f"{time.time() - begin:.1f} s")
-
-
-def step_runs(environment: Environment) -> list[dict[str, Any]]:
-    """The AnalysisRuns of steps; the one beside the steps asks on and decides nothing."""
-    runs = [run.raw for run in environment.find_all("analysisruns.argoproj.io")]
-    return [run for run in runs if "step-index" in run["metadata"]["labels"]]
 
 
 def assert_each_question_was_asked_once(environment: Environment) -> None:

@@ -18,6 +18,7 @@ from e2e.scenarios.expectations import (
     assert_enough_canary_pods,
     assert_nothing_lost,
     assert_shares,
+    step_runs,
     weighted_steps,
     weights,
 )
@@ -50,12 +51,6 @@ def open_on(open_in_cluster: OpenEnvironment) -> OpenOn:
         return environment
 
     return make
-
-
-def step_runs(environment: Environment) -> list[dict[str, Any]]:
-    """The AnalysisRuns of steps, not the one beside them, nor that of an Experiment."""
-    runs = [run.raw for run in environment.find_all("analysisruns.argoproj.io")]
-    return [run for run in runs if "step-index" in run["metadata"].get("labels", {})]
 
 
 def measurements(run: dict[str, Any], metric: str) -> list[dict[str, Any]]:
