@@ -15,7 +15,7 @@ import httpx
 
 from gateway_bridge import folder
 from gateway_bridge.api import RESOURCES, ApiServer
-from gateway_bridge.envoy import Shown, shown
+from gateway_bridge.envoy import Admin
 from gateway_bridge.pods import pods_of
 from gateway_bridge.status import missing, status
 from gateway_bridge.translate import (
@@ -72,6 +72,7 @@ class Bridge:
         self._goal: _Goal | None = None
         self._verdicts = Verdicts(places.log)
         self._http = httpx.AsyncClient(timeout=2, trust_env=False)
+        self._envoy = Admin(places.admin, self._http)
 
     async def run(self) -> None:
         """Work for ever."""
@@ -158,24 +159,13 @@ class Bridge:
 
     async def _missing(self, goal: _Goal) -> str | None:
         try:
-            seen = await self.look()
+            seen = await self._envoy.look()
         except (httpx.HTTPError, *_ODD) as error:
             return f"no answer from {self._places.admin}: {error!r}"
         if self._verdicts.read():
             for message in self._verdicts.errors:
                 _LOG.warning("envoy-gateway: %.500s", message)
         return missing(goal.translation, goal.objects, seen, self._verdicts.statuses)
-
-    async def look(self) -> Shown:
-        """What Envoy shows now."""
-        admin = self._places.admin
-        answers = await asyncio.gather(
-            self._http.get(f"{admin}/config_dump?resource=dynamic_route_configs"),
-            self._http.get(f"{admin}/config_dump?include_eds&resource=dynamic_endpoint_configs"),
-            self._http.get(f"{admin}/listeners?format=json"),
-        )
-        routes, endpoints, listeners = (_configs(answer) for answer in answers)
-        return shown(routes, endpoints, listeners)
 
     async def _write_statuses(self, goal: _Goal) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -198,7 +188,7 @@ class Bridge:
 
     async def routes(self) -> dict[str, Any]:
         """The weights that Envoy has now, by route and rule, with the names of the Services."""
-        seen = await self.look()
+        seen = await self._envoy.look()
         objects = self._server.objects()
         found = []
         for (namespace, name, rule), weights in sorted(seen.weights.items()):
@@ -208,10 +198,6 @@ class Bridge:
             named = {ref["name"]: weights.get(index, 0) for index, ref in enumerate(refs)}
             found.append({"namespace": namespace, "name": name, "rule": rule, "weights": named})
         return {"time": time.time(), "revision": seen.revision, "routes": found}
-
-
-def _configs(answer: httpx.Response) -> Any:
-    return answer.raise_for_status().json()
 
 
 def _generation(thing: Object) -> int:
