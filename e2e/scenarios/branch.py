@@ -43,6 +43,13 @@ class Branch:
         self.git("revert", "--no-edit", revision)
         return self._push()
 
+    def restore(self, revision: str) -> str:
+        """Commit the files as they were at `revision`, where they differ; the full commit id."""
+        self.git("read-tree", "--reset", "-u", revision)
+        if self.git("diff", "--cached", "--name-only", "HEAD"):
+            self.git("commit", "--quiet", "--message", f"Back to {revision[:7]}")
+        return self._push()
+
     def head(self) -> str:
         """The full id of the newest commit."""
         return self.git("rev-parse", "HEAD").strip()

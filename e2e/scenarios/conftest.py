@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import secrets
 import signal
@@ -10,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,13 @@ from typing import Any
 import kr8s
 import pytest
 
+from e2e.exclusion import held
 from e2e.scenarios.argo_cd import ArgoCD
 from e2e.scenarios.environment import Control, Environment, OpenEnvironment, prepare_environment
 from e2e.scenarios.evidence import logs, report
 from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.installation import Installed, install
+from e2e.scenarios.keeping import Keeper
 from e2e.scenarios.models import Models
 from e2e.scenarios.parts import Parts
 from e2e.scenarios.places import OUTPUT, TOOLS, NoClusterError, Places, find_places
@@ -44,17 +45,35 @@ class TimeIsUpError(Exception):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "limit(seconds): the longest that the test itself may take")
-    config.addinivalue_line("markers", "alone: breaks what other scenarios need; runs by itself")
+    config.addinivalue_line(
+        "markers", "alone(*parts): breaks what other scenarios need, and oracles of these parts"
+    )
     config.addinivalue_line("markers", "local: needs the local cluster's parts as processes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that run alone come last, all in one worker: they wait for the others to end."""
-    mine = [item for item in items if item.path.parent == Path(__file__).parent]
-    for item in mine:
+    """Long ones first, so that all workers end together; then one runs what must run alone.
+
+    The oracles come after it: another worker takes them meanwhile.
+    """
+    for item in items:
         if item.get_closest_marker("alone"):
             item.add_marker(pytest.mark.xdist_group("alone"))
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[int, float]:
+    if item.path.parent != Path(__file__).parent:
+        return 3, 0.0
+    if alone := item.get_closest_marker("alone"):
+        # Those last that an oracle would wait for.
+        return (2 if alone.args else 1), 0.0
+    return 0, -_limit(item)
+
+
+def _limit(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("limit")
+    return float(marker.args[0]) if marker else CALL_SECONDS
 
 
 @contextmanager
@@ -82,9 +101,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    marker = item.get_closest_marker("limit")
-    seconds = float(marker.args[0]) if marker else CALL_SECONDS
-    with _limited(seconds, "the scenario"):
+    with _limited(_limit(item), "the scenario"):
         return (yield)
 
 
@@ -200,15 +217,11 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 @pytest.fixture
 def share_the_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
     """Scenarios share the cluster; one marked `alone` waits for the others, and they for it."""
-    with _cluster_lock(alone=request.node.get_closest_marker("alone") is not None):
-        yield
-
-
-@contextmanager
-def _cluster_lock(*, alone: bool = False) -> Iterator[None]:
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    with (OUTPUT / "cluster.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    marker = request.node.get_closest_marker("alone")
+    with ExitStack() as all_held:
+        all_held.enter_context(held("cluster", alone=marker is not None))
+        for part in marker.args if marker else ():
+            all_held.enter_context(held(part, alone=True))
         yield
 
 
@@ -222,7 +235,7 @@ def open_in_cluster(
     evidence: Evidence,
     tmp_path: Path,
 ) -> Iterator[OpenEnvironment]:
-    """Makes environments that are removed after the test: `open_in_cluster("production")`.
+    """Makes environments of the test's own, removed after it: `open_in_cluster("production")`.
 
     With `install=False` only the branch is there, and nothing in the cluster yet.
     """
@@ -251,7 +264,7 @@ def open_for_module(
     """Makes environments that the tests of a module share; it needs an `xdist_group`."""
     name = request.path.stem
     folder = tmp_path_factory.mktemp(name)
-    with _cluster_lock(), _opened(control, removal, name, folder) as opened:
+    with held("cluster", alone=False), _opened(control, removal, name, folder) as opened:
 
         def make(template: str = "staging") -> Environment:
             environment = opened.prepare(template)
@@ -289,16 +302,32 @@ def _opened(control: Control, removal: Removal, test: str, folder: Path) -> Iter
             removal(environment)
 
 
+@pytest.fixture(scope="session")
+def keeper(
+    control: Control, removal: Removal, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Keeper]:
+    """What `staging` and `production` lend; all of it is removed at the end."""
+    keeper = Keeper(control, tmp_path_factory.mktemp("kept"), removal)
+    yield keeper
+    keeper.close()
+
+
 @pytest.fixture
-def staging(open_in_cluster: OpenEnvironment) -> Environment:
+def staging(
+    share_the_cluster: None, installed: Installed, keeper: Keeper, evidence: Evidence
+) -> Iterator[Environment]:
     """An environment like staging: syncs by itself."""
-    return open_in_cluster("staging")
+    with keeper.lend("staging", evidence) as environment:
+        yield environment
 
 
 @pytest.fixture
-def production(open_in_cluster: OpenEnvironment) -> Environment:
+def production(
+    share_the_cluster: None, installed: Installed, keeper: Keeper, evidence: Evidence
+) -> Iterator[Environment]:
     """An environment like production: a person syncs it."""
-    return open_in_cluster("production")
+    with keeper.lend("production", evidence) as environment:
+        yield environment
 
 
 def _name(test: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class Environment:
         self.timeline = Timeline()
         self.watch = Watch(control.places, self.namespace, self.application, self.timeline)
         self.traffics: list[Traffic] = []
+        self._turn = 1
         self._asked_at = 0.0
 
     # Git: each returns the revision, and has asked Argo CD to look.
@@ -73,9 +74,11 @@ class Environment:
         self, model: ModelRelease, image: str | None = None, require_gpu: bool | None = None
     ) -> str:
         """Commit what a release changes: the model, and with it an image or a demand."""
+        # Else its pods' hash, and with it what was measured, would be that of an earlier turn.
+        own = replace(model, run_id=f"{model.run_id}-{self._turn}")
 
         def change(repository: Path) -> None:
-            model.write(self.overlay(repository) / "release" / "model-release.env")
+            own.write(self.overlay(repository) / "release" / "model-release.env")
             if image is not None:
                 manifests.set_image(repository, self.template, image)
             if require_gpu is not None:
@@ -93,6 +96,26 @@ class Environment:
         )
         self.control.argocd.sync(self.application)
         self.wait_synced(revision)
+
+    def follow(self, revision: str) -> None:
+        """Until there is no difference to this commit, synced by a person where nothing does."""
+        self.wait(
+            f"Argo CD to see revision {revision[:7]}",
+            lambda _: self._seen(revision),
+            SYNC_SECONDS,
+        )
+        if not self.syncs_by_itself:
+            self.control.argocd.sync(self.application)
+        # Where nothing differs, nothing is synced: the last operation is that of another commit.
+        self.wait(
+            f"no difference to revision {revision[:7]}",
+            lambda seen: (
+                self._seen(revision)
+                and seen.now("application.sync") == "Synced"
+                and seen.now("application.operation") != "Running"
+            ),
+            SYNC_SECONDS,
+        )
 
     def promote_by_hand(self) -> None:
         """What `kubectl argo rollouts promote --full` does: no more steps, no more questions."""
@@ -255,6 +278,12 @@ class Environment:
         self.wait_synced(revision, INSTALL_SECONDS)
         self.wait_healthy(INSTALL_SECONDS)
 
+    def begin_anew(self, forgotten: Collection[str]) -> None:
+        """Forget what was seen and sent so far, but for the newest values of other subjects."""
+        self.traffics.clear()
+        self.timeline.begin_anew(forgotten)
+        self._turn += 1
+
     @property
     def syncs_by_itself(self) -> bool:
         """Whether Argo CD syncs a commit without a person."""
@@ -275,21 +304,21 @@ class Environment:
         api = self.control.api
         for found in api.get("applications.argoproj.io", self.application, namespace=ARGOCD):
             found.patch({"metadata": {"finalizers": None}})
-            _delete(found)
+            delete(found)
         for rollout in self.find_all("rollouts.argoproj.io"):
-            _delete(rollout)
+            delete(rollout)
         # Nobody is served any more: no drain, which would hold a place of the next scenario.
         for pod in self.find_all("pods"):
-            _delete(pod, grace_period=0, force=True)
+            delete(pod, grace_period=0, force=True)
         for namespace in api.get("namespaces", self.namespace):
-            _delete(namespace)
+            delete(namespace)
         wait_for(
             f"namespace {self.namespace} to be deleted",
             lambda: not list(api.get("namespaces", self.namespace)),
             REMOVE_SECONDS,
         )
         for project in api.get("appprojects.argoproj.io", self.application, namespace=ARGOCD):
-            _delete(project)
+            delete(project)
         self.branch.delete()
 
     def _asked(self, revision: str) -> str:
@@ -314,7 +343,7 @@ class Environment:
         )
 
 
-def _delete(found: Any, **options: Any) -> None:
+def delete(found: Any, **options: Any) -> None:
     """Delete an object that its controller may have deleted meanwhile."""
     with contextlib.suppress(kr8s.NotFoundError):
         found.delete(**options)

@@ -12,19 +12,11 @@ from e2e.scenarios.environment import Environment
 from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.expectations import SETTLE_SECONDS, assert_nothing_lost
 from e2e.scenarios.models import Models
+from e2e.scenarios.traffic import QUIET_RATE
 
 # rollbackWindow.revisions of base/inference/rollout.yaml.
 WINDOW = 3
 BACK_SECONDS = 90
-
-
-def promote(environment: Environment, model: ModelRelease) -> str:
-    """Release through the gate, with whatever traffic flows; the revision."""
-    revision = environment.release(model)
-    environment.wait_synced(revision)
-    environment.wait_promoted(model)
-    environment.wait_healthy(30)
-    return revision
 
 
 def promote_by_hand(environment: Environment, model: ModelRelease) -> None:
@@ -47,8 +39,9 @@ def test_a_revert_within_the_rollback_window_skips_the_steps(
     staging: Environment, models: Models, evidence: Evidence
 ) -> None:
     with staging.traffic() as traffic:
-        evidence.mark("commit")
-        promote(staging, models["good"])
+        evidence.mark("commit, promoted by a person")
+        promote_by_hand(staging, models["good"])
+        staging.wait_healthy(BACK_SECONDS)
         past_the_last = staging.timeline.now("rollout.step")
         reverted_at = time.time()
         evidence.mark("git revert", reverted_at)
@@ -70,7 +63,7 @@ def test_a_revert_outside_the_rollback_window_climbs_the_ladder(
     staging: Environment, models: Models, evidence: Evidence
 ) -> None:
     first, begin = staging.timeline.now("rollout.current"), staging.branch.head()
-    with staging.traffic() as traffic:
+    with staging.traffic(QUIET_RATE) as traffic:
         for number in range(1, WINDOW + 2):
             evidence.mark(f"release {number}, promoted by a person")
             promote_by_hand(staging, replace(models["good"], run_id=f"release-{number}"))

@@ -14,10 +14,9 @@ from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.expectations import assert_back_in_time, assert_nothing_lost, wait_verdict
 from e2e.scenarios.images import CRASHES, SLOW
 from e2e.scenarios.models import Models
+from e2e.scenarios.traffic import QUIET_RATE
 
 AFTER_SECONDS = 6
-# Where nothing is judged by its traffic.
-QUIET_RATE = 30
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class NeverReady:
     require_gpu: bool | None = None
 
 
+# Shifted predictions, the fourth, are refused in test_after_abort.py.
 JUDGED = {
     "errors": Bad(
         lambda models: models["errors"],
@@ -56,9 +56,6 @@ JUDGED = {
         image=SLOW,
     ),
     "NaN outputs": Bad(lambda models: models["nan"], frozenset({"model-sanity"})),
-    "shifted predictions": Bad(
-        lambda models: models["shifted"], frozenset({"prediction-psi", "class-ratio"})
-    ),
 }
 NEVER_READY = {
     "wrong sha256": NeverReady(lambda models: models.wrong_sha256()),

@@ -25,7 +25,7 @@ from e2e.scenarios.facts import ROLLOUT
 from e2e.scenarios.models import Models
 from e2e.scenarios.parts import Parts
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.alone("argo-rollouts")
 
 LADDER = [0, 10, 50, 100, 0]
 # The questions before any user, at 10 % and at 50 %, and who restarts while they are asked.

@@ -10,29 +10,15 @@ import pytest
 import yaml
 
 from e2e.scenarios.argo_cd import ARGOCD
-from e2e.scenarios.environment import Environment, OpenEnvironment
+from e2e.scenarios.environment import Environment
 from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.manifests import add_resource, wrap_overlay
-
-pytestmark = pytest.mark.xdist_group("drift")
 
 HEAL_SECONDS = 45
 NOT_HEALED_SECONDS = 20
 AUTOSCALER = "horizontalpodautoscalers.autoscaling"
 BY_HAND = 17
 KEPT = {"argocd.argoproj.io/sync-options": "Prune=false"}
-
-
-@pytest.fixture(scope="module")
-def shared(open_for_module: OpenEnvironment) -> Environment:
-    return open_for_module("staging")
-
-
-@pytest.fixture
-def staging(shared: Environment, evidence: Evidence) -> Environment:
-    """One for the module: no test of it leaves a difference."""
-    evidence.environments.append(shared)
-    return shared
 
 
 def most_pods(environment: Environment) -> int:

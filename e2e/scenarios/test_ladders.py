@@ -25,6 +25,7 @@ from e2e.scenarios.expectations import (
 from e2e.scenarios.manifests import Document
 from e2e.scenarios.models import Models
 from e2e.scenarios.timeline import spans
+from e2e.scenarios.traffic import QUIET_RATE
 
 AFTER_SECONDS = 2
 # ab-90-10-header divides the users by bucket in step 3, and asks its questions in step 4.
@@ -40,7 +41,7 @@ OpenOn = Callable[..., Environment]
 
 @pytest.fixture
 def open_on(open_in_cluster: OpenEnvironment) -> OpenOn:
-    """An environment like staging, but for its ladder."""
+    """An environment like staging that has had its ladder from the first release on."""
 
     def make(
         change: Callable[[Path], None], application: ApplicationChange | None = None
@@ -53,6 +54,11 @@ def open_on(open_in_cluster: OpenEnvironment) -> OpenOn:
     return make
 
 
+def take_ladder(environment: Environment, change: Callable[[Path], None]) -> None:
+    """Another ladder of weights for the next release."""
+    environment.wait_synced(environment.commit("Take another ladder", change))
+
+
 def measurements(run: dict[str, Any], metric: str) -> list[dict[str, Any]]:
     """What a run measured of a metric."""
     results = run["status"].get("metricResults", [])
@@ -62,9 +68,9 @@ def measurements(run: dict[str, Any], metric: str) -> list[dict[str, Any]]:
 @pytest.mark.limit(360)
 @pytest.mark.parametrize("ladder", WEIGHTED)
 def test_a_ladder_of_weights_is_climbed_step_by_step(
-    ladder: str, open_on: OpenOn, models: Models, evidence: Evidence
+    ladder: str, staging: Environment, models: Models, evidence: Evidence
 ) -> None:
-    staging = open_on(lambda repository: ladders.take(repository, "staging", ladder))
+    take_ladder(staging, lambda repository: ladders.take(repository, "staging", ladder))
     with staging.traffic() as traffic:
         since = time.time()
         evidence.mark("commit")
@@ -134,10 +140,10 @@ def ignore_added_rules(application: Document) -> None:
 
 @pytest.mark.limit(360)
 def test_shadow_records_how_often_two_versions_agree_before_a_user_meets_the_new_one(
-    open_on: OpenOn, models: Models, evidence: Evidence
+    staging: Environment, models: Models, evidence: Evidence
 ) -> None:
-    staging = open_on(lambda repository: ladders.add(repository, "staging", "shadow"))
-    with staging.traffic() as traffic:
+    take_ladder(staging, lambda repository: ladders.add(repository, "staging", "shadow"))
+    with staging.traffic(QUIET_RATE) as traffic:
         since = time.time()
         staging.release(models["shifted"])
         # It decides nothing: versions that disagree meet users all the same.

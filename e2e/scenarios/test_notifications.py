@@ -19,7 +19,7 @@ from local_cluster.cluster import PORTS
 
 from e2e.scenarios import facts
 from e2e.scenarios.argo_cd import ARGOCD
-from e2e.scenarios.environment import Environment
+from e2e.scenarios.environment import Environment, OpenEnvironment
 from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.manifests import add_resource
 from e2e.scenarios.models import Models
@@ -102,8 +102,10 @@ def webhook(places: Places) -> Iterator[Webhook]:
 
 @pytest.mark.limit(420)
 def test_an_abort_and_a_failed_sync_are_told_once(
-    webhook: Webhook, staging: Environment, models: Models, evidence: Evidence
+    webhook: Webhook, open_in_cluster: OpenEnvironment, models: Models, evidence: Evidence
 ) -> None:
+    # Nobody was told anything of it: what is told once may have been told in an earlier test.
+    staging = open_in_cluster("staging")
     stable = staging.timeline.now("rollout.stable")
     bad = staging.release(models["good"])
     staging.wait_synced(bad)

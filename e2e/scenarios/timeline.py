@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +30,24 @@ class Timeline:
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
         self._changes: list[Change] = []
+        # The thread that watches notes, the test begins anew.
+        self._lock = threading.Lock()
 
     def note(self, seen: Mapping[str, Any], at: float | None = None) -> None:
         """Keep those values that are new."""
         moment = time.time() if at is None else at
-        for subject, value in seen.items():
-            if subject not in self._values or self._values[subject] != value:
-                self._values[subject] = value
-                self._changes.append(Change(moment, subject, value))
+        with self._lock:
+            for subject, value in seen.items():
+                if subject not in self._values or self._values[subject] != value:
+                    self._values[subject] = value
+                    self._changes.append(Change(moment, subject, value))
+
+    def begin_anew(self, forgotten: Collection[str]) -> None:
+        """Keep the newest value of each subject, but for those that begin so."""
+        with self._lock:
+            kept = {k: v for k, v in self._values.items() if not k.startswith(tuple(forgotten))}
+            now = time.time()
+            self._values, self._changes = kept, [Change(now, k, v) for k, v in kept.items()]
 
     def now(self, subject: str) -> Any:
         """The newest value; None where nothing was seen."""

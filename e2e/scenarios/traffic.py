@@ -18,6 +18,8 @@ from release_play.run import real_requests
 
 MODEL = "breast-cancer"
 RATE = 150.0
+# Where no share and no question depends on how much there is.
+QUIET_RATE = 30.0
 NO_ANSWER = 0
 BUCKETS = 100
 

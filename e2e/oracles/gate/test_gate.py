@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from e2e.exclusion import held
 from e2e.oracles.api_server import NoClusterError
 from e2e.oracles.figures import Figures
 from e2e.oracles.gate import measurement_runs, real_templates, releases
@@ -29,6 +30,12 @@ def kubeconfig() -> str:
         return str(find_kubeconfig("argo-rollouts"))
     except NoClusterError as error:
         pytest.exit(f"oracle of the gate: {error}", returncode=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody_restarts_the_controller() -> Iterator[None]:
+    with held("argo-rollouts", alone=False):
+        yield
 
 
 @pytest.fixture(scope="module")
