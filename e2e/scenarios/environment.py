@@ -26,7 +26,7 @@ INSTALL_SECONDS = 150
 SYNC_SECONDS = 120
 RELEASE_SECONDS = 300
 REMOVE_SECONDS = 90
-ASK_AGAIN_SECONDS = 15
+ASK_AGAIN_SECONDS = 10
 REFRESH = "argocd.argoproj.io/refresh"
 CLASSES = {
     kind: kr8s.objects.new_class(kind, "argoproj.io/v1alpha1", namespaced=True, asyncio=False)
@@ -58,7 +58,7 @@ class Environment:
         self.watch = Watch(control.places, self.namespace, self.application, self.timeline)
         self.traffics: list[Traffic] = []
         self._turn = 1
-        self._asked_at = 0.0
+        self._asked_for, self._asked_at = "", 0.0
 
     # Git: each returns the revision, and has asked Argo CD to look.
 
@@ -97,26 +97,6 @@ class Environment:
         self.control.argocd.sync(self.application)
         self.wait_synced(revision)
 
-    def follow(self, revision: str) -> None:
-        """Until there is no difference to this commit, synced by a person where nothing does."""
-        self.wait(
-            f"Argo CD to see revision {revision[:7]}",
-            lambda _: self._seen(revision),
-            SYNC_SECONDS,
-        )
-        if not self.syncs_by_itself:
-            self.control.argocd.sync(self.application)
-        # Where nothing differs, nothing is synced: the last operation is that of another commit.
-        self.wait(
-            f"no difference to revision {revision[:7]}",
-            lambda seen: (
-                self._seen(revision)
-                and seen.now("application.sync") == "Synced"
-                and seen.now("application.operation") != "Running"
-            ),
-            SYNC_SECONDS,
-        )
-
     def promote_by_hand(self) -> None:
         """What `kubectl argo rollouts promote --full` does: no more steps, no more questions."""
         found = self.find("rollouts.argoproj.io", facts.ROLLOUT)
@@ -137,12 +117,12 @@ class Environment:
 
     def wait(self, what: str, look: Callable[[Timeline], Any], within: float) -> Any:
         """Until `look(timeline)` is true."""
-        return wait_for(
-            f"{what} in {self.namespace}",
-            lambda: look(self.timeline),
-            within,
-            self.timeline.said,
-        )
+
+        def looked() -> Any:
+            self._ask_again()
+            return look(self.timeline)
+
+        return wait_for(f"{what} in {self.namespace}", looked, within, self.timeline.said)
 
     def wait_synced(self, revision: str, within: float = SYNC_SECONDS) -> None:
         """Until the cluster holds what this commit says."""
@@ -278,6 +258,13 @@ class Environment:
         self.wait_synced(revision, INSTALL_SECONDS)
         self.wait_healthy(INSTALL_SECONDS)
 
+    def restore(self, revision: str) -> None:
+        """Files and cluster as they were at this commit."""
+        restored = self.branch.restore(revision)
+        if not self._seen(restored):
+            self._asked(restored)
+        self._follow(restored)
+
     def begin_anew(self, forgotten: Collection[str]) -> None:
         """Forget what was seen and sent so far, but for the newest values of other subjects."""
         self.traffics.clear()
@@ -321,17 +308,40 @@ class Environment:
             delete(project)
         self.branch.delete()
 
+    def _follow(self, revision: str) -> None:
+        """Until there is no difference to this commit, synced by a person where nothing does."""
+        self.wait(
+            f"Argo CD to see revision {revision[:7]}",
+            lambda _: self._seen(revision),
+            SYNC_SECONDS,
+        )
+        if not self.syncs_by_itself:
+            self.control.argocd.sync(self.application)
+        # Where nothing differs, nothing is synced: the last operation is that of another commit.
+        self.wait(
+            f"no difference to revision {revision[:7]}",
+            lambda seen: (
+                self._seen(revision)
+                and seen.now("application.sync") == "Synced"
+                and seen.now("application.operation") != "Running"
+            ),
+            SYNC_SECONDS,
+        )
+
     def _asked(self, revision: str) -> str:
+        self._asked_for = revision
         self.refresh()
         return revision
 
     def _seen(self, revision: str) -> bool:
-        """Whether Argo CD has looked at this commit; it is asked again now and then."""
-        seen = bool(self.timeline.now("application.revision") == revision)
-        # At the end of a comparison it takes the mark away, also one that came meanwhile.
-        if not seen and time.time() - self._asked_at > ASK_AGAIN_SECONDS:
+        """Whether Argo CD has looked at this commit."""
+        return bool(self.timeline.now("application.revision") == revision)
+
+    def _ask_again(self) -> None:
+        """At the end of a comparison Argo CD takes the mark away, also one that came meanwhile."""
+        waits = self._asked_for and not self._seen(self._asked_for)
+        if waits and time.time() - self._asked_at > ASK_AGAIN_SECONDS:
             self.refresh()
-        return seen
 
     def _promoted(self, model: ModelRelease) -> bool:
         now = self.timeline.now

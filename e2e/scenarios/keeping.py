@@ -86,9 +86,7 @@ def look(environment: Environment) -> Start:
 
 def restore(environment: Environment, start: Start) -> None:
     """Bring Git back, then the cluster; delete what was made since, and forget what was seen."""
-    revision = environment.branch.restore(start.revision)
-    environment.refresh()
-    environment.follow(revision)
+    environment.restore(start.revision)
     if environment.timeline.now("rollout.stable") != start.pod_hash:
         environment.promote_by_hand()
     environment.wait(
