@@ -35,6 +35,10 @@ down: $(READY) ## Stop the platform and remove its state
 e2e: $(READY) ## Watch every promise on the real controllers; starts the platform where none runs
 	@$(BIN)/python -m e2e.scenarios $(E2E_ARGS)
 
+.PHONY: e2e-ladders
+e2e-ladders: $(READY) ## Climb the ladders that no overlay takes, on the real controllers
+	@$(BIN)/python -m e2e.scenarios e2e/scenarios/test_ladders.py $(E2E_ARGS)
+
 # Three workers on two cores, the plays first: they mostly wait. Only CI pays the minute of coverage.
 .PHONY: test
 test: $(READY) ## Run every test that needs no cluster; with CI=true, hold coverage to its limit

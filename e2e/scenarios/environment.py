@@ -224,8 +224,11 @@ class Environment:
             if "value" in measurement
         ]
 
-    def traffic(self, rate: float = RATE, *, bucketed: bool = False) -> Traffic:
-        """Steady traffic to this environment; use it as a context."""
+    def traffic(self, rate: float | None = None, *, bucketed: bool = False) -> Traffic:
+        """Steady traffic to this environment; use it as a context.
+
+        Without a rate there is little of it until a canary has a share: that is what is judged.
+        """
         secret = self.find("secrets", "inference-api-keys")
         keys = [
             base64.b64decode(value).decode()
@@ -233,7 +236,12 @@ class Environment:
             if client != "analysis"
         ]
         target = Target(self.control.places.gateway, self.hostname, keys)
-        traffic = Traffic(target, rate, bucketed=bucketed)
+        traffic = Traffic(
+            target,
+            RATE if rate is None else rate,
+            bucketed=bucketed,
+            looked_at=lambda: rate is not None or bool(self.timeline.now("route.canary")),
+        )
         self.traffics.append(traffic)
         return traffic
 

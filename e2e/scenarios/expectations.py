@@ -144,13 +144,10 @@ def wait_verdict(environment: Environment, since: float) -> Change:
     return found
 
 
-def back_after(environment: Environment, traffic: Traffic, decided: float, canary: str) -> float:
+def back_after(traffic: Traffic, decided: float, canary: str) -> float:
     """Seconds from the verdict to the last request that the canary answered, 0 where none."""
     answered = [a.at for a in traffic.answers(decided) if a.version == canary]
-    weight = environment.timeline.history(environment.weight_subject, decided)
-    zero = [change.at for change in weight if change.value == 0]
-    moments = [*answered, *zero[:1]]
-    return max(moments, default=decided) - decided
+    return max(answered, default=decided) - decided
 
 
 def assert_back_in_time(
@@ -158,7 +155,8 @@ def assert_back_in_time(
 ) -> float:
     """All traffic was with stable again less than 5 s after the verdict; how long it took."""
     assert environment.timeline.now(environment.weight_subject) == 0
-    took = back_after(environment, traffic, decided, canary)
+    assert traffic.answers(decided + BACK_SECONDS), "no traffic that could have come back"
+    took = back_after(traffic, decided, canary)
     assert took < BACK_SECONDS, f"traffic was back {took:.1f} s after the verdict"
     return took
 

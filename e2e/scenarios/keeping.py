@@ -87,6 +87,11 @@ def look(environment: Environment) -> Start:
 def restore(environment: Environment, start: Start) -> None:
     """Bring Git back, then the cluster; delete what was made since, and forget what was seen."""
     environment.restore(start.revision)
+    environment.wait(
+        "the controller to see the first release",
+        lambda seen: seen.now("rollout.current") == start.pod_hash and seen.now("rollout.observed"),
+        BACK_SECONDS,
+    )
     if environment.timeline.now("rollout.stable") != start.pod_hash:
         environment.promote_by_hand()
     environment.wait(

@@ -27,7 +27,7 @@ def take(repository: Path, template: str, ladder: str) -> None:
     path.write_text(text.replace(f"/{DEFAULT}\n", f"/rollouts/ladders/{ladder}\n"))
     for folder in (repository / "rollouts/ladders").iterdir():
         if folder.is_dir():
-            _hurry(folder, _pace(repository))
+            _hurry(folder, pace(repository))
 
 
 def add(repository: Path, template: str, addition: str) -> None:
@@ -39,7 +39,7 @@ def add(repository: Path, template: str, addition: str) -> None:
     path.write_text(text.replace(line, f"{line}\n{more}"), encoding="utf-8")
 
 
-def without_canary_pace(repository: Path) -> None:
+def without_canarypace(repository: Path) -> None:
     """A blue-green Rollout has no canary whose delays could be shortened."""
     pace = repository / "e2e/component/pace"
     (pace / "scale-down-delay-patch.yaml").write_text("[]\n", encoding="utf-8")
@@ -49,16 +49,17 @@ def without_canary_pace(repository: Path) -> None:
     path.write_text("".join(kept), encoding="utf-8")
 
 
-def _hurry(ladder: Path, pace: dict[str, str]) -> None:
+def _hurry(ladder: Path, settings: dict[str, str]) -> None:
     for path in ladder.glob("*.yaml"):
         text = path.read_text(encoding="utf-8")
         for argument, setting in ARGUMENTS.items():
             old = rf"(- name: {argument}\n\s+value: ).*"
-            text = re.sub(old, rf'\g<1>"{pace[setting]}"', text)
+            text = re.sub(old, rf'\g<1>"{settings[setting]}"', text)
         path.write_text(text, encoding="utf-8")
 
 
-def _pace(repository: Path) -> dict[str, str]:
+def pace(repository: Path) -> dict[str, str]:
+    """The settings of e2e/component/pace."""
     text = (repository / "e2e/component/pace/pace.env").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)

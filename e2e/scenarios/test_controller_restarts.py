@@ -37,8 +37,6 @@ RESTARTS = {
 ALL = ("argo-rollouts", "argocd-application-controller", "envoy-gateway", "prometheus")
 STEP_SECONDS = 120
 AFTER_SECONDS = 6
-# Programs that start take their share of a small machine.
-RATE = 100
 
 
 def steps(environment: Environment) -> list[dict[str, Any]]:
@@ -93,7 +91,7 @@ def test_a_good_release_is_promoted_although_controllers_restart(
     staging: Environment, models: Models, parts: Parts, evidence: Evidence
 ) -> None:
     asked = questions(steps(staging))
-    with staging.traffic(RATE) as traffic:
+    with staging.traffic() as traffic:
         since = time.time()
         evidence.mark("commit")
         staging.release(models["good"])
@@ -120,7 +118,7 @@ def test_a_bad_release_is_aborted_although_controllers_restart(
 ) -> None:
     model = models["errors"]
     canary = str(model.version)
-    with staging.traffic(RATE) as traffic:
+    with staging.traffic() as traffic:
         since = time.time()
         evidence.mark("commit")
         staging.release(model)

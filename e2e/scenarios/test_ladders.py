@@ -25,7 +25,7 @@ from e2e.scenarios.expectations import (
 from e2e.scenarios.manifests import Document
 from e2e.scenarios.models import Models
 from e2e.scenarios.timeline import spans
-from e2e.scenarios.traffic import QUIET_RATE
+from e2e.scenarios.traffic import QUIET_RATE, RATE
 
 AFTER_SECONDS = 2
 # ab-90-10-header divides the users by bucket in step 3, and asks its questions in step 4.
@@ -113,7 +113,7 @@ def test_with_a_ladder_of_headers_each_user_meets_one_version_all_along(
         lambda repository: ladders.take(repository, "staging", "ab-90-10-header"),
         ignore_added_rules,
     )
-    with staging.traffic(bucketed=True) as traffic:
+    with staging.traffic(RATE, bucketed=True) as traffic:
         since = time.time()
         evidence.mark("commit")
         staging.wait_synced(staging.release(models["good"]))
@@ -170,7 +170,7 @@ def test_blue_green_switches_all_users_at_once_and_back_by_a_revert(
 
     staging = open_on(change)
     blue = staging.timeline.now("service.stable")
-    with staging.traffic() as traffic:
+    with staging.traffic(RATE) as traffic:
         since = time.time()
         evidence.mark("commit")
         staging.release(models["good"])

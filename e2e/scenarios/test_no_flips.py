@@ -18,6 +18,7 @@ from e2e.scenarios.expectations import (
     weights,
 )
 from e2e.scenarios.models import Models
+from e2e.scenarios.traffic import RATE
 
 WATCH_SECONDS = 60
 SCALE_SECONDS = 60
@@ -43,7 +44,7 @@ def test_nothing_flips_while_a_canary_is_scaled_and_synced(
     # An HPA that has its own way for minutes is not brought back in seconds.
     staging = open_in_cluster("staging")
     timeline = staging.timeline
-    with staging.traffic() as traffic:
+    with staging.traffic(RATE) as traffic:
         since = time.time()
         evidence.mark("commit")
         staging.wait_synced(staging.release(models["good"]))

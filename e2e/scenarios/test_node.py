@@ -14,6 +14,7 @@ import kr8s
 import pytest
 from kr8s.objects import ConfigMap, Job, Namespace, Node, Pod, Service
 
+from e2e.scenarios.environment import delete
 from e2e.scenarios.parts import Parts
 from e2e.scenarios.places import TOOLS, Places
 from e2e.scenarios.waiting import wait_for
@@ -92,6 +93,9 @@ def place(places: Places, share_the_cluster: None) -> Iterator[Place]:
     namespace.create()
     wait_for("the default service account", lambda: _account(api, name), START_SECONDS)
     yield Place(api, name, places.local.url("node-runner"))
+    # Else they take their 30 s to end, and a drain refuses pods that nobody would make again.
+    for pod in api.get("pods", namespace=name):
+        delete(pod, grace_period=0, force=True)
     namespace.delete()
 
 

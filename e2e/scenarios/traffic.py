@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,20 +60,32 @@ class Target:
 class Traffic(OpenLoop):
     """Sends `rate` requests per second through the gateway until it is closed.
 
-    Requests take the keys in turn, so that none comes near the limit of one client; `bucketed`
-    ones say in X-Bucket which of 100 groups of users they come from.
+    Where nobody looks (`looked_at`) it sends fewer: they cost what other scenarios need. Requests
+    take the keys in turn, so that none comes near the limit of one client; `bucketed` ones say in
+    X-Bucket which of 100 groups of users they come from.
     """
 
-    def __init__(self, target: Target, rate: float = RATE, *, bucketed: bool = False):
+    def __init__(
+        self,
+        target: Target,
+        rate: float = RATE,
+        *,
+        bucketed: bool = False,
+        looked_at: Callable[[], bool] = lambda: True,
+    ):
         if not target.keys:
             raise ValueError(f"no API key for {target.hostname}")
         super().__init__(rate)
-        self.target, self.bucketed = target, bucketed
+        self.target, self.bucketed, self._looked_at = target, bucketed, looked_at
         self.began = time.time()
         self._answers: list[Answer] = []
         self._bodies = itertools.cycle(real_requests(MODEL))
         self._keys = itertools.cycle(target.keys)
         self._ids = itertools.count(1)
+
+    def rate_now(self) -> float:
+        """All of the rate while somebody looks."""
+        return self.rate if self._looked_at() else min(self.rate, QUIET_RATE)
 
     def close(self) -> None:
         """Send no more, wait for the answers that are under way; raise what ended the thread."""

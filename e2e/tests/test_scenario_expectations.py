@@ -95,7 +95,7 @@ def test_a_refusal_is_no_answer_to_a_sound_client():
 
 def test_traffic_is_back_when_the_canary_answers_no_more():
     seen = environment([(0, 50), (61, 0)])
-    answers = traffic((59, "2", 200), (60.5, "2", 200), (62.0, "2", 200), (63, "1", 200))
+    answers = traffic((59, "2", 200), (60.5, "2", 200), (62.0, "2", 200), (66, "1", 200))
     assert expectations.assert_back_in_time(seen, answers, 60, "2") == pytest.approx(2.0)
 
 
@@ -103,6 +103,12 @@ def test_traffic_that_stays_with_the_canary_is_seen():
     seen = environment([(0, 50), (61, 0)])
     with pytest.raises(AssertionError, match=r"back 6\.0 s after the verdict"):
         expectations.assert_back_in_time(seen, traffic((66, "2", 200)), 60, "2")
+
+
+def test_traffic_that_ended_with_the_verdict_says_nothing_of_the_way_back():
+    seen = environment([(0, 50), (61, 0)])
+    with pytest.raises(AssertionError, match="no traffic that could have come back"):
+        expectations.assert_back_in_time(seen, traffic((62, "2", 200)), 60, "2")
 
 
 def test_too_few_canary_pods_are_seen():

@@ -53,8 +53,9 @@ def test_another_ladder_climbs_at_the_pace_of_the_local_cluster(
 ) -> None:
     ladders.take(repository, "staging", ladder)
     steps = strategy(repository)["canary"]["steps"]
-    assert arguments(steps, "step-duration") == {"20s"}
-    assert arguments(steps, "watch-looks") == {"9"}
+    pace = ladders.pace(repository)
+    assert arguments(steps, "step-duration") == {pace["STEP_DURATION"]}
+    assert arguments(steps, "watch-looks") == {pace["WATCH_LOOKS"]}
     assert not arguments(steps, "load-seconds")
 
 

@@ -32,7 +32,7 @@ from gateway_bridge.verdicts import Verdicts
 _LOG = logging.getLogger(__name__)
 _PODS_SECONDS = 0.25
 _SETTLE_SECONDS = 0.02
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.1
 _IDLE_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
 _ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError)

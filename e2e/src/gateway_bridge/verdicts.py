@@ -70,7 +70,7 @@ def _status(entry: Mapping[str, Any]) -> tuple[Key, Mapping[str, Any]] | None:
     if not head.startswith(_STATUS) or not separator:
         return None
     try:
-        status = yaml.safe_load(text)
+        status = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError:
         return None
     if not isinstance(status, dict):

@@ -17,7 +17,7 @@ TICK_SECONDS = 0.02
 
 
 class OpenLoop(ABC):
-    """A thread that begins `rate` requests per second until it is closed; `rate` may be set."""
+    """A thread that begins requests at a steady rate until it is closed."""
 
     def __init__(self, rate: float):
         self.rate = rate
@@ -46,6 +46,10 @@ class OpenLoop(ABC):
         if self._thread.ident:
             self._thread.join(REQUEST_SECONDS + 5)
 
+    def rate_now(self) -> float:
+        """Requests per second at this moment."""
+        return self.rate
+
     @abstractmethod
     async def send(self, session: aiohttp.ClientSession) -> None:
         """Send one request, wait for its end and record it; raises nothing."""
@@ -67,7 +71,7 @@ class OpenLoop(ABC):
             owed, before = 0.0, time.monotonic()
             while not self._stop.is_set():
                 now = time.monotonic()
-                owed, before = owed + (now - before) * self.rate, now
+                owed, before = owed + (now - before) * self.rate_now(), now
                 for _ in range(int(owed)):
                     self._begin(session, in_flight)
                 owed -= int(owed)
