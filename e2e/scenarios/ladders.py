@@ -39,7 +39,7 @@ def add(repository: Path, template: str, addition: str) -> None:
     path.write_text(text.replace(line, f"{line}\n{more}"), encoding="utf-8")
 
 
-def without_canarypace(repository: Path) -> None:
+def without_canary_pace(repository: Path) -> None:
     """A blue-green Rollout has no canary whose delays could be shortened."""
     pace = repository / "e2e/component/pace"
     (pace / "scale-down-delay-patch.yaml").write_text("[]\n", encoding="utf-8")
