@@ -46,7 +46,7 @@ def _pytest(arguments: Sequence[str]) -> int:
     suites = [] if named else [*SUITES, f"--ignore={LADDERS}"]
     argv = [
         *(sys.executable, "-m", "pytest", "--no-cov", "--tb=short"),
-        *("-n", WORKERS, "--dist", "loadgroup"),
+        *("-n", WORKERS, "--dist", "loadscope", "--no-loadscope-reorder"),
         f"--junit-xml={OUTPUT / 'junit.xml'}",
         *suites,
         *arguments,

@@ -27,6 +27,7 @@ from e2e.scenarios.keeping import Keeper
 from e2e.scenarios.models import Models
 from e2e.scenarios.parts import Parts
 from e2e.scenarios.places import OUTPUT, TOOLS, NoClusterError, Places, find_places
+from e2e.scenarios.scheduling import Scheduling, scope
 from e2e.scenarios.suitability import require_suitable
 from e2e.scenarios.waiting import PATIENCE
 
@@ -51,16 +52,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "local: needs the local cluster's parts as processes")
 
 
-# Before xdist's own, which reads the groups.
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long ones first, so that all workers end together; then one runs what must run alone.
 
     The oracles come after it: another worker takes them meanwhile.
     """
     for item in items:
-        if item.get_closest_marker("alone"):
-            item.add_marker(pytest.mark.xdist_group("alone"))
+        marked = item.get_closest_marker("alone") is not None
+        if marked != (scope(item.nodeid) == "alone"):
+            raise pytest.UsageError(
+                f"{item.nodeid}: what is marked `alone` is named in scheduling.py, and nothing else"
+            )
     items.sort(key=_turn)
 
 
@@ -263,7 +270,7 @@ def open_for_module(
     removal: Removal,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OpenEnvironment]:
-    """Makes environments that the tests of a module share; it needs an `xdist_group`."""
+    """Makes environments that the tests of a module share; scheduling.py names the module."""
     name = request.path.stem
     folder = tmp_path_factory.mktemp(name)
     with held("cluster", alone=False), _opened(control, removal, name, folder) as opened:

@@ -37,6 +37,8 @@ RESTARTS = {
 ALL = ("argo-rollouts", "argocd-application-controller", "envoy-gateway", "prometheus")
 STEP_SECONDS = 120
 AFTER_SECONDS = 6
+# Four programs that start at once take their share of a small machine.
+RATE = 100
 
 
 def steps(environment: Environment) -> list[dict[str, Any]]:
@@ -118,7 +120,7 @@ def test_a_bad_release_is_aborted_although_controllers_restart(
 ) -> None:
     model = models["errors"]
     canary = str(model.version)
-    with staging.traffic() as traffic:
+    with staging.traffic(RATE) as traffic:
         since = time.time()
         evidence.mark("commit")
         staging.release(model)

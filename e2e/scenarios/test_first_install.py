@@ -26,10 +26,7 @@ from e2e.scenarios.installation import (
 from e2e.scenarios.places import OUTPUT, TOOLS
 from e2e.scenarios.waiting import wait_for
 
-pytestmark = [
-    pytest.mark.xdist_group("first-install"),
-    pytest.mark.usefixtures("share_the_cluster"),
-]
+pytestmark = pytest.mark.usefixtures("share_the_cluster")
 
 UP_SECONDS = 120
 KUBECTL_SECONDS = 60

@@ -20,8 +20,6 @@ from e2e.scenarios.evidence.recording import Evidence
 from e2e.scenarios.places import Places
 from e2e.scenarios.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("gateway")
-
 SECONDS = 10
 TLS_PORT = 443
 MODEL = "/v2/models/breast-cancer"

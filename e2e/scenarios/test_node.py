@@ -204,7 +204,7 @@ def test_kubectl_logs_shows_what_a_container_wrote(place: Place, places: Places)
         argv += [f"--namespace={place.namespace}", *more]
         return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
 
-    script = "echo one; echo two; sleep 2; echo three"
+    script = "echo one; echo two; sleep 5; echo three"
     pod = place.pod("talker", {"command": ["sh", "-c", script]}, restartPolicy="Never")
     wait_for("the pod to run", lambda: container(pod).get("started"), START_SECONDS)
     assert logs("--follow", "--tail=2") == "one\ntwo\nthree\n"

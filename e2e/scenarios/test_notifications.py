@@ -25,7 +25,7 @@ from e2e.scenarios.manifests import add_resource
 from e2e.scenarios.models import Models
 from e2e.scenarios.places import Places
 
-pytestmark = [pytest.mark.local, pytest.mark.xdist_group("notifications")]
+pytestmark = pytest.mark.local
 
 CANARY_SECONDS = 90
 TOLD_SECONDS = 60
