@@ -262,30 +262,9 @@ def open_in_cluster(
         yield make
 
 
-@pytest.fixture(scope="module")
-def open_for_module(
-    request: pytest.FixtureRequest,
-    installed: Installed,
-    control: Control,
-    removal: Removal,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[OpenEnvironment]:
-    """Makes environments that the tests of a module share; scheduling.py names the module."""
-    name = request.path.stem
-    folder = tmp_path_factory.mktemp(name)
-    with held("cluster", alone=False), _opened(control, removal, name, folder) as opened:
-
-        def make(template: str = "staging") -> Environment:
-            environment = opened.prepare(template)
-            environment.install()
-            return environment
-
-        yield make
-
-
 @dataclass
 class _Opened:
-    """Environments of one test or module, and what their names and folders begin with."""
+    """Environments of one test, and what their names and folders begin with."""
 
     control: Control
     test: str

@@ -10,13 +10,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from e2e.scenarios.environment import Environment, OpenEnvironment
+from e2e.scenarios.branch import Branch
+from e2e.scenarios.environment import Control, Environment
 from e2e.scenarios.evidence.recording import Evidence
+from e2e.scenarios.installation import Installed
 from e2e.scenarios.places import Places
 from e2e.scenarios.waiting import wait_for
 
@@ -29,15 +32,21 @@ TOO_OLD = "TLSV1_ALERT_PROTOCOL_VERSION"
 
 
 @pytest.fixture(scope="module")
-def staging_for_module(open_for_module: OpenEnvironment) -> Environment:
-    return open_for_module("staging")
+def staging_of_root(installed: Installed, control: Control) -> Iterator[Environment]:
+    """Staging itself: its clients have sent nothing before, and nothing is committed to it."""
+    no_clone = Branch(control.places.git, "main", Path())
+    environment = Environment(control, "staging", "staging", no_clone)
+    yield environment
+    environment.close()
 
 
 @pytest.fixture
-def gateway(staging_for_module: Environment, evidence: Evidence) -> Environment:
-    """Staging, which serves the first release."""
-    evidence.environments.append(staging_for_module)
-    return staging_for_module
+def gateway(
+    share_the_cluster: None, staging_of_root: Environment, evidence: Evidence
+) -> Environment:
+    """An environment that serves its first release."""
+    evidence.environments.append(staging_of_root)
+    return staging_of_root
 
 
 @pytest.fixture

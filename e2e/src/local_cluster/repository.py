@@ -19,7 +19,7 @@ BRANCH = "main"
 NAME = "inference-gitops.git"
 # The HEAD and the setting that the branch was made from.
 MADE_FROM = "refs/local-cluster/made-from"
-GIT_SECONDS = 60
+GIT_SECONDS = 180
 
 PLACEHOLDER_REPOSITORY = "https://github.com/example/inference-gitops.git"
 PLACEHOLDER_ARGOCD = "https://argocd.example.com"
