@@ -55,6 +55,26 @@ def test_a_path_in_a_url_of_another_host_is_no_mount_path() -> None:
     )
 
 
+def test_a_folder_of_this_machine_stays_where_a_mount_path_is_above_it() -> None:
+    paths = MountPaths({"/tmp": Path("/p/t")}, ["/tmp/checkout", "/tmp/checkout/.venv"])
+    text = "/tmp/checkout/.venv/bin:/tmp/a:/tmp /tmp/checkout2"
+    assert paths.replace(text) == "/tmp/checkout/.venv/bin:/p/t/a:/p/t /p/t/checkout2"
+
+
+def test_a_program_below_tmp_is_found_where_every_container_has_a_tmp_of_its_own(
+    place: Place,
+) -> None:
+    image = parse(
+        'i: {entrypoint: ["{venv}/bin/server"], environment: {PATH: "{venv}/bin:/bin"}}',
+        {"venv": "/tmp/checkout/.venv"},
+    )["i"]
+    spec = {"name": "c", "image": "i", "args": ["--into=/tmp/x"]}
+    found = build_command(spec, PodFacts(POD, "", ""), lambda *_: None, image, place)
+    assert found.argv == ("/tmp/checkout/.venv/bin/server", f"--into={place.folder}/tmp/x")
+    assert found.environment["PATH"] == "/tmp/checkout/.venv/bin:/bin"
+    assert found.environment["HOME"] == f"{place.folder}/tmp"
+
+
 @given(st.lists(SEGMENT, min_size=1, max_size=3), st.lists(SEGMENT, max_size=3))
 def test_a_path_below_a_mount_keeps_what_follows(mount: list[str], rest: list[str]) -> None:
     path = "/" + "/".join(mount)

@@ -1,7 +1,7 @@
 """The program of a container: what the pod's spec says, on a machine without containers."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,14 +40,17 @@ class Place:
     names: Callable[[], Addresses]
     api_server: tuple[str, int]
 
-    def mounts(self, container: Manifest) -> MountPaths:
-        """Return the folders of the container's mount paths; `/tmp` is its own unless mounted."""
+    def mounts(self, container: Manifest, here: Sequence[str] = ()) -> MountPaths:
+        """Return the folders of the container's mount paths; `/tmp` is its own unless mounted.
+
+        A checkout may stand below a path that a container mounts: `here` are its folders.
+        """
         found = {"/tmp": self.folder / "tmp"}  # noqa: S108 - the path inside the container
         for mount in container.get("volumeMounts") or []:
             path = self.volumes / mount["name"]
             sub = mount.get("subPath")
             found[mount["mountPath"]] = path / sub if sub else path
-        return MountPaths(found)
+        return MountPaths(found, here)
 
 
 def build_command(
@@ -65,7 +68,7 @@ def build_command(
     ]
     if not argv:
         raise UnsupportedError(f"no command, and no entrypoint for image {container['image']}")
-    here = _Here(place.mounts(container), metadata(facts.pod)["namespace"], place)
+    here = _Here(place.mounts(container, image.places), metadata(facts.pod)["namespace"], place)
     return Command(
         tuple(here.argument(expand(part, declared)) for part in argv),
         {name: here.text(value) for name, value in declared.items()},

@@ -13,10 +13,14 @@ class ImagesError(Exception):
 
 @dataclass(frozen=True)
 class Image:
-    """The entrypoint and the environment that an image would have."""
+    """The entrypoint and the environment that an image would have.
+
+    `places` are the folders of this machine that both may name.
+    """
 
     entrypoint: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
 
 
 class Images:
@@ -68,6 +72,7 @@ def _image(name: str, entry: object, places: Mapping[str, str]) -> Image:
             str(key): _filled(str(value), places)
             for key, value in (entry.get("environment") or {}).items()
         },
+        tuple(places.values()),
     )
 
 
