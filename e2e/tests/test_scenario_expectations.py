@@ -139,3 +139,12 @@ def test_before_a_verdict_there_is_none():
     timeline.note({"analysis/first": "Successful"}, at=20)
     timeline.note({"analysis/second": "Running"}, at=25)
     assert expectations.verdict(timeline, since=5) is None
+
+
+def test_a_client_that_sent_too_few_requests_says_nothing_of_lost_ones():
+    sent = traffic(*((second, "1", 200) for second in range(4)))
+    sent.postponed = 1
+    expectations.assert_nothing_lost(sent)
+    sent.postponed = 2
+    with pytest.raises(AssertionError, match="too slow to say anything"):
+        expectations.assert_nothing_lost(sent)
