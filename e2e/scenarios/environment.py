@@ -89,11 +89,7 @@ class Environment:
 
     def sync(self, revision: str) -> None:
         """What a person does in production: wait until Argo CD sees the commit, and sync it."""
-        self.wait(
-            f"Argo CD to see revision {revision[:7]}",
-            lambda _: self._seen(revision),
-            SYNC_SECONDS,
-        )
+        self._wait_seen(revision)
         self.control.argocd.sync(self.application)
         self.wait_synced(revision)
 
@@ -316,13 +312,16 @@ class Environment:
             delete(project)
         self.branch.delete()
 
-    def _follow(self, revision: str) -> None:
-        """Until there is no difference to this commit, synced by a person where nothing does."""
+    def _wait_seen(self, revision: str) -> None:
         self.wait(
             f"Argo CD to see revision {revision[:7]}",
             lambda _: self._seen(revision),
             SYNC_SECONDS,
         )
+
+    def _follow(self, revision: str) -> None:
+        """Until there is no difference to this commit, synced by a person where nothing does."""
+        self._wait_seen(revision)
         if not self.syncs_by_itself:
             self.control.argocd.sync(self.application)
         # Where nothing differs, nothing is synced: the last operation is that of another commit.
